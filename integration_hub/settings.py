@@ -1,0 +1,241 @@
+"""Django settings, all derived from the Config that `integration_hub.config` reads from the environment.
+
+What another process or person may choose is a variable there; what is the same everywhere is here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from integration_hub.admin_settings import UNFOLD as UNFOLD
+from integration_hub.api_settings import REST_FRAMEWORK as REST_FRAMEWORK
+from integration_hub.api_settings import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
+from integration_hub.celery_settings import celery_settings
+from integration_hub.config import PROJECT, ConfigError, load
+from integration_hub.database_settings import database_settings
+from integration_hub.logging_settings import logging_settings
+from integration_hub.runtime import home
+
+BASE_DIR = PROJECT
+try:
+    HUB = load(os.environ)
+    home.prepare(HUB)
+    SECRET_KEY = home.secret_key(HUB)
+except ConfigError as error:
+    print(error, file=sys.stderr)
+    raise SystemExit(2) from None
+
+# --- what the apps read
+HUB_ROLE = os.environ.get("HUB_ROLE", "command")  # set by the supervisor: web, worker, scheduler
+HUB_EMBEDDED = HUB.embedded
+HUB_HOME = HUB.hub_home
+HUB_BASE_URL = HUB.hub_base_url
+HUB_TRUSTED_PROXIES = HUB.hub_trusted_proxies
+HUB_OUTBOUND_ALLOW = [str(network) for network in HUB.hub_outbound_allow]
+HUB_ALLOW_HTTP = HUB.hub_allow_http
+# Key ring and peppers: JSON text from the environment, or else a file.
+_ring, _peppers = HUB.hub_encryption_keys, HUB.hub_peppers
+HUB_ENCRYPTION_KEYS = _ring.text if _ring else ""
+HUB_KEYRING = (_ring.path if _ring else None) or HUB_HOME / "keyring.json"
+HUB_PEPPERS_JSON = _peppers.text if _peppers else ""
+HUB_PEPPERS = (_peppers.path if _peppers else None) or HUB_HOME / "peppers.json"
+
+DEBUG = HUB.debug
+ALLOWED_HOSTS = list(HUB.allowed_hosts)
+_https = HUB_BASE_URL.startswith("https://")
+
+INSTALLED_APPS = [
+    "integration_hub",
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "unfold.contrib.inlines",
+    "unfold.contrib.import_export",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "import_export",
+    "oauth2_provider",
+    "apps.kernel",
+    "apps.tenants",
+    "apps.audit",
+    "apps.events",
+    "apps.records",
+    "apps.apikeys",
+    "apps.connectors",
+    "apps.jobs",
+    "apps.webhooks",
+    "apps.backups",
+    "apps.accounting",
+    "apps.esign",
+    "apps.health",
+]
+
+AUTH_USER_MODEL = "tenants.User"
+OAUTH2_PROVIDER_APPLICATION_MODEL = "apikeys.Application"
+OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "apikeys.AccessToken"  # noqa: S105
+OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL = "apikeys.RefreshToken"  # noqa: S105
+OAUTH2_PROVIDER_ID_TOKEN_MODEL = "apikeys.IDToken"  # noqa: S105
+OAUTH2_PROVIDER_GRANT_MODEL = "apikeys.Grant"
+OAUTH2_PROVIDER_DEVICE_GRANT_MODEL = "apikeys.DeviceGrant"
+
+MIDDLEWARE = [
+    "integration_hub.middleware.SecurityHeaders",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "integration_hub.urls"
+WSGI_APPLICATION = "integration_hub.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- rows, cache, files, mail
+DATABASES = {"default": database_settings(HUB, HUB_ROLE)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": HUB.redis_url,
+        "KEY_PREFIX": "hub",
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 2, "health_check_interval": 30},
+    }
+    if HUB.redis_url
+    else {
+        "BACKEND": "integration_hub.runtime.sqlite_cache.SQLiteCache",
+        "LOCATION": str(HUB_HOME / "cache.sqlite3"),
+        "KEY_PREFIX": "hub",
+    }
+}
+
+_store = HUB.storage_url
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        # No base_url: files leave only through views that check who asks.
+        "OPTIONS": {
+            "location": _store.folder,
+            "base_url": None,
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    }
+    if _store.kind == "file"
+    else {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": _store.bucket,
+            "location": _store.prefix,
+            "endpoint_url": _store.endpoint_url or None,
+            "region_name": _store.region or None,
+            "access_key": _store.access_key or None,
+            "secret_key": _store.secret_key or None,
+            "default_acl": None,
+            "file_overwrite": False,
+            "querystring_auth": True,
+            "signature_version": "s3v4",
+        },
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# An image has them collected; elsewhere they are served from where the packages keep them.
+WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
+WHITENOISE_ROOT = None
+WHITENOISE_MAX_AGE = 600
+
+_mail = HUB.email_url
+EMAIL_BACKEND = {
+    "smtp": "django.core.mail.backends.smtp.EmailBackend",
+    "console": "django.core.mail.backends.console.EmailBackend",
+    "file": "django.core.mail.backends.filebased.EmailBackend",
+}[_mail.kind]
+EMAIL_FILE_PATH = _mail.folder
+EMAIL_HOST, EMAIL_PORT = _mail.host or "localhost", _mail.port or 25
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.starttls, _mail.tls
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = _mail.sender
+EMAIL_SUBJECT_PREFIX = "[Integration Hub] "
+
+# --- who may come in, and what a browser may do
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "/admin/login/"
+LOGIN_REDIRECT_URL = "/admin/"
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_COOKIE_NAME = "hub_session"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = _https
+CSRF_COOKIE_NAME = "hub_csrf"
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SECURE = _https
+CSRF_TRUSTED_ORIGINS = [HUB_BASE_URL]
+SECURE_SSL_REDIRECT = False  # health probes speak http inside; the proxy redirects
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HUB_TRUSTED_PROXIES else None
+SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = False
+SECURE_HSTS_PRELOAD = False
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# Deliberate: the redirect and the HSTS reach of sub-domains are the proxy's business; django-ratelimit
+# doubts Django's Redis cache and ours, whose increments are atomic.
+SILENCED_SYSTEM_CHECKS = [
+    "security.W004",
+    "security.W005",
+    "security.W008",
+    "security.W021",
+    "django_ratelimit.W001",
+]
+DEFAULT_EXCEPTION_REPORTER_FILTER = "apps.kernel.redaction.HubExceptionReporterFilter"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = HUB.time_zone
+USE_TZ = True
+USE_I18N = True
+
+LOGGING = logging_settings(HUB)
+
+globals().update(celery_settings(HUB))

@@ -1,0 +1,61 @@
+"""The hub's own settings, as the tests run them.
+
+Without any environment: embedded mode in a folder of its own, thrown away at the end. With TEST_DATABASE_URL
+(and TEST_REDIS_URL): distributed mode on those. Never the hub that the same machine may be running.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+from integration_hub.config_table import VARIABLES
+
+_home = Path(tempfile.mkdtemp(prefix="hub-tests-"))
+_owner = os.getpid()
+
+
+def _remove_home() -> None:
+    if os.getpid() == _owner:  # a forked child of a test leaves it alone
+        shutil.rmtree(_home, ignore_errors=True)
+
+
+atexit.register(_remove_home)
+
+
+def _keys() -> str:
+    return json.dumps({"active": "k1", "keys": {"k1": base64.b64encode(secrets.token_bytes(32)).decode()}})
+
+
+for _variable in VARIABLES:
+    os.environ.pop(_variable.name, None)
+os.environ["HUB_HOME"] = str(_home)
+os.environ["ALLOWED_HOSTS"] = "127.0.0.1,localhost,testserver"
+if os.environ.get("TEST_DATABASE_URL"):
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
+    os.environ["REDIS_URL"] = os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/0"
+    os.environ["SECRET_KEY"] = secrets.token_urlsafe(64)
+    os.environ["HUB_ENCRYPTION_KEYS"] = _keys()
+    os.environ["HUB_PEPPERS"] = _keys()
+
+from integration_hub.settings import *  # noqa: E402, F403
+from integration_hub.settings import CACHES, DATABASES, MIDDLEWARE  # noqa: E402
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file, as in life: an in-memory database is shared between threads by other rules.
+    DATABASES["default"]["TEST"] = {"NAME": str(_home / "test.sqlite3")}
+    DATABASES["default"]["OPTIONS"]["init_command"] += "PRAGMA synchronous=OFF;"
+# Workers of pytest-xdist must not meet in one Redis.
+CACHES["default"]["KEY_PREFIX"] = f"hub-test-{secrets.token_hex(4)}"
+# Finding every static file anew for every test client costs more than the tests.
+MIDDLEWARE = [name for name in MIDDLEWARE if "whitenoise" not in name]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+CELERY_BROKER_URL = "memory://"
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {}
