@@ -1,0 +1,56 @@
+"""Event types, declared by the apps that publish them, and the subscribers that want them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from apps.kernel.registry import Registry
+
+if TYPE_CHECKING:
+    from apps.events.models import Event
+
+
+@dataclass(frozen=True)
+class EventType:
+    """One type of event: its name (`invoice.updated`), JSON Schema (2020-12) of `data`, and a sample."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    sample: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    group: str = ""
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    """A party that events are handed to.
+
+    `wants(organization_id)` returns the patterns (`invoice.*`, `*`) that it listens for, cheaply;
+    `take(events)` writes what it owes for them, inside the fan-out's transaction.
+    """
+
+    name: str
+    wants: Callable[[UUID], Sequence[str]]
+    take: Callable[[Sequence[Event]], None]
+
+
+event_types: Registry[EventType] = Registry("Event type")
+subscribers: Registry[Subscriber] = Registry("Subscriber")
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a subscription pattern covers an event type: `*`, `invoice.*` or the exact name."""
+    if pattern in ("*", name):
+        return True
+    return pattern.endswith(".*") and name.startswith(pattern[:-1])
+
+
+def is_wanted(organization_id: UUID, name: str) -> bool:
+    """Whether any subscriber of the organization listens for this type."""
+    return any(
+        matches(pattern, name) for subscriber in subscribers for pattern in subscriber.wants(organization_id)
+    )

@@ -1,0 +1,38 @@
+"""What happened: the transactional outbox."""
+
+from __future__ import annotations
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+
+from apps.kernel.models import TimeOrdered
+
+
+class Event(TimeOrdered):
+    """Something that subscribers may want to know, written in the transaction of what it tells."""
+
+    PREFIX = "evt"
+
+    # Written in bulk by services that hold the organization: no constraint trigger per row.
+    organization = models.ForeignKey(
+        "tenants.Organization", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    type = models.CharField(max_length=100)
+    version = models.PositiveSmallIntegerField(default=1)
+    subject = models.CharField(max_length=120, blank=True, help_text="Public id of the object it is about.")
+    data = models.JSONField(encoder=DjangoJSONEncoder)
+    occurred_at = models.DateTimeField()
+    ordering_key = models.CharField(max_length=120, blank=True)
+    fanned_out_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["id"], name="event_due", condition=models.Q(fanned_out_at__isnull=True)),
+            models.Index(fields=["organization", "type", "id"], name="event_type"),
+            models.Index(fields=["organization", "id"], name="event_org"),
+            models.Index(fields=["organization", "subject", "id"], name="event_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.public_id}"

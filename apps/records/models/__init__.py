@@ -1,0 +1,16 @@
+from apps.records.models.datasets import Dataset, DatasetCount, Mapping
+from apps.records.models.history import Change, Origin
+from apps.records.models.links import Link
+from apps.records.models.records import SLOTS, Record, RecordKey
+
+__all__ = [
+    "SLOTS",
+    "Change",
+    "Dataset",
+    "DatasetCount",
+    "Link",
+    "Mapping",
+    "Origin",
+    "Record",
+    "RecordKey",
+]

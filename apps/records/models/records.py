@@ -1,0 +1,81 @@
+"""The records themselves.
+
+Rows are written in bulk by `apps.records.services.upsert` only, which holds organization and dataset;
+their foreign keys therefore carry no constraint trigger, which would cost more than the row.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+from apps.kernel.models import TimeOrdered
+
+SLOTS = ("s1", "s2", "s3", "s4", "s5", "s6")
+
+
+class Record(TimeOrdered):
+    """One row of a dataset. `data` holds canonical values (see `apps.records.fields`).
+
+    `key` is the text of the dataset's key field. `s1`…`s6` hold the sortable text of its indexed fields,
+    so that filters and sorts use an index whatever the dataset (ADR 0003).
+    """
+
+    PREFIX = "rec"
+
+    organization = models.ForeignKey(
+        "tenants.Organization", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    dataset = models.ForeignKey(
+        "records.Dataset", on_delete=models.PROTECT, related_name="records", db_index=False, db_constraint=False
+    )
+    key = models.CharField(max_length=190, null=True, blank=True)  # noqa: DJ001 - several without a key
+    data = models.JSONField()
+    content_hash = models.BinaryField(max_length=16)
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    s1 = models.CharField(max_length=190, null=True, editable=False)  # noqa: DJ001
+    s2 = models.CharField(max_length=190, null=True, editable=False)  # noqa: DJ001
+    s3 = models.CharField(max_length=190, null=True, editable=False)  # noqa: DJ001
+    s4 = models.CharField(max_length=190, null=True, editable=False)  # noqa: DJ001
+    s5 = models.CharField(max_length=190, null=True, editable=False)  # noqa: DJ001
+    s6 = models.CharField(max_length=190, null=True, editable=False)  # noqa: DJ001
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["dataset", "key"], name="record_key_unique")]
+        indexes = [
+            models.Index(fields=["dataset", "id"], name="record_live", condition=models.Q(deleted_at=None)),
+            *(
+                models.Index(
+                    fields=["dataset", slot, "id"],
+                    name=f"record_{slot}",
+                    condition=models.Q(**{f"{slot}__isnull": False}),
+                )
+                for slot in SLOTS
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.key or self.public_id
+
+
+class RecordKey(models.Model):
+    """The value of a unique field other than the key: what makes it unique, and findable."""
+
+    id = models.BigAutoField(primary_key=True)
+    dataset = models.ForeignKey(
+        "records.Dataset", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    field = models.CharField(max_length=60)
+    value = models.CharField(max_length=190)
+    record = models.ForeignKey(
+        Record, on_delete=models.CASCADE, related_name="keys", db_constraint=False
+    )
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["dataset", "field", "value"], name="record_unique_value")]
+
+    def __str__(self) -> str:
+        return f"{self.field}={self.value}"
