@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import unicodedata
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,15 +26,18 @@ Bind = Callable[[object], str]
 
 @dataclass(frozen=True, slots=True)
 class Inline:
-    """Source of a fast path over the local variable `v`: if `condition` holds, the value is fine and `convert`
-    (default: `v` itself, which the condition may have rebound) is its canonical form. Everything else is left
-    to `FieldType.parse`. Written from constants, integers and bound names only: never from anyone's text."""
+    """Source of a fast path over the local variable `v`.
+
+    If `condition` holds, the value is fine and `convert` (default: `v` itself, which the condition may have
+    rebound) is its canonical form. Everything else is left to `FieldType.parse`. Written from constants,
+    integers and bound names only: never from anyone's text.
+    """
 
     condition: str
     convert: str = ""
 
 
-class FieldType:
+class FieldType(ABC):
     """How values of one type are read, checked, kept, shown and sorted. Stateless; one instance per type.
 
     The canonical form is what is stored, as JSON. `parse(parse(x)) == parse(x)` for every accepted x.
@@ -43,9 +47,9 @@ class FieldType:
     label: ClassVar[str]
     sortable: ClassVar[bool] = True
 
+    @abstractmethod
     def parse(self, value: Any, field: Field, *, timezone: dt.tzinfo = dt.UTC) -> Any:
         """The canonical form of a value that is not blank. Raises ValueProblem."""
-        raise NotImplementedError  # pragma: no cover - every registered type defines it
 
     def to_python(self, value: Any) -> Any:
         """The canonical value as the Python type to calculate with (Decimal, date, aware datetime…)."""
@@ -103,7 +107,7 @@ def clean_text(text: str, field: Field) -> str:
 
 
 def text_of(value: Any, field: Field) -> str:
-    """The text that stands for a native value: 501.0 (a spreadsheet's integer) is "501". Raises ValueProblem."""
+    """The text for a native value: 501.0, a spreadsheet's integer, is "501". Raises ValueProblem."""
     if isinstance(value, str):
         return clean_text(value, field)
     if isinstance(value, bool):
@@ -111,7 +115,7 @@ def text_of(value: Any, field: Field) -> str:
     if isinstance(value, float):
         value = Decimal(repr(value))
         if value.is_finite() and value == value.to_integral_value():
-            value = value.quantize(Decimal(1)) if value.adjusted() < 27 else value
+            value = value.to_integral_value()
     if isinstance(value, Decimal):
         if not value.is_finite() or abs(value.adjusted()) > 100:
             raise refuse("not_text", value, field, "is not a number that can be kept as text.")

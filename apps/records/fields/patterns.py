@@ -1,11 +1,11 @@
 """Regular expressions that people write, made safe to run on other people's data.
 
-Python's engine backtracks: `(a+)+b` needs time that doubles with each character. So a pattern runs only if its
-time is bounded, which is decided from its structure before it ever runs:
+Python's engine backtracks: `(a+)+b` needs time that doubles with each character. So a pattern runs only if
+its time is bounded, which is decided from its structure before it ever runs:
 
 - It has at most 300 characters and no back-references or look-arounds.
-- It is *unambiguous* (each character read leaves only one way to go on; Brüggemann-Klein and Wood, 1998): then
-  there is nothing to backtrack into, and time is linear. `[a-z]+(-[a-z]+)*` is such a pattern.
+- It is *unambiguous* (each character read leaves only one way to go on; Brüggemann-Klein and Wood, 1998):
+  then there is nothing to backtrack into, and time is linear. `[a-z]+(-[a-z]+)*` is such a pattern.
 - Else it must not nest repetitions, and its worst case, F·nᵏ/k! steps for a text of n characters, k unbounded
   repetitions and F other choices, bounds n: `max_input` is the longest text that stays below two million
   steps (some 20 ms). Longer texts are refused, not tried; patterns that leave less than 32 characters too.
@@ -163,7 +163,9 @@ class _Walk:
             return _Part(True, set(), set())
         if op == "SUBPATTERN":
             if argument[1] or argument[2]:
-                raise PatternRefused("The pattern uses flags in a group; only (?i) at the start is supported.")
+                raise PatternRefused(
+                    "The pattern uses flags in a group; only (?i) at the start is supported."
+                )
             return self.sequence(argument[3])
         if op == "ATOMIC_GROUP":
             return self.sequence(argument)
@@ -196,22 +198,20 @@ class _Walk:
         return whole
 
     def _repeat(self, low: int, high: int, body: Any) -> _Part:
+        """Written out as x(x(x)?)?, the way the engine tries it; what is too long for that, as a loop."""
         copies = high if high == low or high <= _LARGE_REPEAT else max(low, 1)
-        copies = copies if copies * len(body) <= 64 else 1
-        loop = high > copies
-        whole = _Part(True, set(), set())
-        for number in range(copies):
-            part = self.sequence(body)
-            self.ambiguous |= part.nullable and high != 1
+        copies = copies if 0 < copies * len(body) <= 64 else 1
+        parts = [self.sequence(body) for _ in range(copies)]
+        last: set[int] = set()
+        for number in range(1, copies):
+            self._connect(parts[number - 1].last, parts[number].first)
             if number >= low:
-                self.ambiguous |= part.nullable
-                part.nullable = True
-            if loop and number == copies - 1:
-                self._connect(part.last, part.first)
-            whole = self._join(whole, part)
-        if low == 0:
-            whole.nullable = True
-        return whole
+                last |= parts[number - 1].last
+        if high > copies:
+            self._connect(parts[-1].last, parts[-1].first)
+        nullable = parts[0].nullable
+        self.ambiguous |= nullable and not low == high == 1
+        return _Part(low == 0 or nullable, parts[0].first, last | parts[-1].last)
 
     def _join(self, left: _Part, right: _Part) -> _Part:
         self._connect(left.last, right.first)
@@ -243,8 +243,11 @@ def _fold(mask: int) -> int:
         both = 1 << lower | 1 << (lower - 32)
         if mask & both:
             mask |= both
-    # K and S have non-ASCII partners (Kelvin sign, long s), and non-ASCII letters fold onto them.
-    return mask | _NON_ASCII if mask & (1 << ord("k") | 1 << ord("s")) else mask
+    # Dotless i, Kelvin sign and long s are the characters beyond ASCII whose case folds into ASCII.
+    partners = sum(1 << ord(letter) for letter in "iksIKS")
+    if mask & partners:
+        mask |= _NON_ASCII
+    return mask | partners if mask & _NON_ASCII else mask
 
 
 def _single(code: int) -> int:
@@ -279,7 +282,6 @@ def _mask(op: str, argument: Any) -> int:
 
 
 def _category(name: str) -> int:
-    kind = name.rpartition("_")[2]
-    test = {"DIGIT": str.isdigit, "SPACE": str.isspace, "WORD": lambda c: c.isalnum() or c == "_"}[kind]
-    mask = sum(1 << code for code in range(128) if test(chr(code)))
+    pattern = {"DIGIT": r"\d", "SPACE": r"\s", "WORD": r"\w"}[name.rpartition("_")[2]]
+    mask = sum(1 << code for code in range(128) if re.match(pattern, chr(code)))
     return _ALL & ~mask if "_NOT_" in name else mask | _NON_ASCII
