@@ -1,0 +1,131 @@
+"""Keyed hashes of high-entropy secrets (API keys, tokens): HMAC-SHA256 with a pepper that has an id.
+
+The pepper's id is stored beside the digest, so that peppers are rotated without breaking what they hashed. The
+purpose separates domains: the digest of one value for two purposes differs.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import threading
+from pathlib import Path
+from typing import Self
+
+from django.conf import settings
+
+from apps.kernel.crypto import keyfile
+from apps.kernel.crypto.errors import KeyRingError
+
+ENV_NAME = "HUB_PEPPERS"
+_PREFIX = "p"
+
+
+class PepperRing:
+    """Peppers by id; the active one hashes, every one verifies."""
+
+    def __init__(self, keys: keyfile.Keys, path: Path | None = None) -> None:
+        self._keys = keys
+        self._path = path
+
+    def __repr__(self) -> str:
+        return f"<PepperRing active={self.active_id!r} peppers={list(self.pepper_ids)!r}>"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("A pepper ring is not pickled: its peppers would leave the process.")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The ring of a pepper file. Raises KeyRingError."""
+        return cls(keyfile.read(Path(path)), Path(path))
+
+    @classmethod
+    def from_env(cls, text: str) -> Self:
+        """The ring of `id:base64,…` (first is active). Raises KeyRingError."""
+        return cls(keyfile.parse_env(text, ENV_NAME))
+
+    @classmethod
+    def generate_file(cls, path: str | Path) -> Self:
+        """Create a pepper file with one random pepper. Raises KeyRingError if the file exists."""
+        keys = keyfile.first(_PREFIX)
+        keyfile.create(Path(path), keys)
+        return cls(keys, Path(path))
+
+    @property
+    def active_id(self) -> str:
+        return self._keys.active
+
+    @property
+    def pepper_ids(self) -> tuple[str, ...]:
+        return self._keys.ids
+
+    def add_key(self) -> str:
+        """Add a random pepper, make it active, and return its id. Raises KeyRingError if there is no file."""
+        if self._path is None:
+            raise KeyRingError(
+                f"The peppers come from {ENV_NAME}: put the new one first in that variable and restart."
+            )
+        with keyfile.locked(self._path):
+            keys = keyfile.read(self._path).with_new(_PREFIX)
+            keyfile.replace(self._path, keys)
+        self._keys = keys
+        return keys.active
+
+    def digest(self, value: str, *, purpose: str) -> tuple[str, bytes]:
+        """The active pepper's id and the 32-byte HMAC-SHA256 of `value` for `purpose`."""
+        keys = self._keys
+        return keys.active, _hash(keys.keys[keys.active], value, purpose)
+
+    def verify(self, value: str, pepper_id: str, digest: bytes, purpose: str) -> bool:
+        """Whether `digest` is that of `value`; constant time. False for an unknown pepper."""
+        pepper = self._keys.keys.get(pepper_id)
+        if pepper is None:
+            return False
+        return hmac.compare_digest(_hash(pepper, value, purpose), bytes(digest))
+
+
+def _hash(pepper: bytes, value: str, purpose: str) -> bytes:
+    label = purpose.encode()
+    # The length in front keeps (purpose, value) pairs apart whatever bytes either holds.
+    message = len(label).to_bytes(2, "big") + label + value.encode("utf-8", "surrogatepass")
+    return hmac.digest(pepper, message, "sha256")
+
+
+def digest(value: str, *, purpose: str) -> tuple[str, bytes]:
+    """The pepper's id and the digest of `value`, with the hub's peppers."""
+    return get_peppers().digest(value, purpose=purpose)
+
+
+def verify(value: str, pepper_id: str, digest: bytes, purpose: str) -> bool:
+    """Whether `digest` is that of `value`, with the hub's peppers; constant time."""
+    return get_peppers().verify(value, pepper_id, digest, purpose)
+
+
+_lock = threading.Lock()
+_cached: tuple[object, PepperRing] | None = None
+
+
+def get_peppers() -> PepperRing:
+    """The hub's peppers: from the variable HUB_PEPPERS, else from the file `settings.HUB_PEPPERS`.
+
+    Read again when either has changed. Raises KeyRingError.
+    """
+    global _cached
+    text = os.environ.get(ENV_NAME, "")
+    source: object
+    path: Path | None = None
+    if text:
+        source = text
+    else:
+        configured = getattr(settings, "HUB_PEPPERS", None)
+        if not configured:
+            raise KeyRingError(f"No peppers are configured: set {ENV_NAME}, or the path of a pepper file.")
+        path = Path(configured)
+        source = (path, keyfile.fingerprint(path))
+    cached = _cached
+    if cached is not None and cached[0] == source:
+        return cached[1]
+    with _lock:
+        ring = PepperRing.from_env(text) if path is None else PepperRing.load(path)
+        _cached = (source, ring)
+    return ring

@@ -1,0 +1,30 @@
+"""The only HTTP client of the hub, blocking (`request`, `Outbound`) and asyncio (`outbound.aio.AsyncOutbound`)."""
+
+from apps.kernel.outbound.client import Outbound, request
+from apps.kernel.outbound.errors import (
+    OutboundBlocked,
+    OutboundConnectionFailed,
+    OutboundError,
+    OutboundProtocolError,
+    OutboundTimeout,
+    OutboundTooLarge,
+)
+from apps.kernel.outbound.policy import OutboundPolicy, check_url, default_policy, is_public, resolve
+from apps.kernel.outbound.response import OutboundResponse
+
+__all__ = [
+    "Outbound",
+    "OutboundBlocked",
+    "OutboundConnectionFailed",
+    "OutboundError",
+    "OutboundPolicy",
+    "OutboundProtocolError",
+    "OutboundResponse",
+    "OutboundTimeout",
+    "OutboundTooLarge",
+    "check_url",
+    "default_policy",
+    "is_public",
+    "request",
+    "resolve",
+]
