@@ -51,8 +51,8 @@ class Config:
     storage_url: values.Storage
     email_url: values.Email
     backup_s3_bucket: str
-    hub_encryption_keys: values.Keys | None
-    hub_peppers: values.Keys | None
+    hub_encryption_keys: str = field(repr=False)
+    hub_peppers: str = field(repr=False)
     hub_outbound_allow: tuple[IPv4Network | IPv6Network, ...]
     hub_allow_http: bool
     log_level: str
@@ -124,6 +124,8 @@ def _derive(found: dict[str, Any]) -> Config:
             "email_url": found["email_url"] or values.Email(kind="file", folder=home / "mail"),
             "backup_s3_bucket": found["backup_s3_bucket"] or "",
             "secret_key": found["secret_key"] or "",
+            "hub_encryption_keys": found["hub_encryption_keys"] or "",
+            "hub_peppers": found["hub_peppers"] or "",
             "webhook_secret": found["webhook_secret"] or "",
             "hub_workers": found["hub_workers"] or (1 if embedded else 2),
             "hub_worker_concurrency": found["hub_worker_concurrency"] or (8 if embedded else 4),
@@ -152,7 +154,7 @@ def _refusals(config: Config, found: dict[str, Any]) -> list[str]:
         ("HUB_ENCRYPTION_KEYS", config.hub_encryption_keys),
         ("HUB_PEPPERS", config.hub_peppers),
     ):
-        if keys is None:
+        if not keys:
             wrong.append(f"{name} is required {because}: make it with `{MAKE_KEYS}`.")
     if any(host in ("*", ".") for host in config.allowed_hosts):
         wrong.append(f"ALLOWED_HOSTS must list host names instead of * {because}.")

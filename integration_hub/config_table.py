@@ -13,10 +13,7 @@ from integration_hub import config_values as values
 
 SECRET_KEY_LENGTH = 50
 MAKE_SECRET = "python3 -c 'import secrets; print(secrets.token_urlsafe(64))'"  # noqa: S105  a command
-MAKE_KEYS = (
-    "python3 -c 'import base64, json, os; "
-    'print(json.dumps({"active": "k1", "keys": {"k1": base64.b64encode(os.urandom(32)).decode()}}))\''
-)
+MAKE_KEYS = "python3 -c 'import base64, os; print(\"k1:\" + base64.b64encode(os.urandom(32)).decode())'"
 
 
 @dataclass(frozen=True)
@@ -150,8 +147,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "HUB_ENCRYPTION_KEYS",
         "Secrets",
-        'Key ring that encrypts credentials, {"active": "k1", "keys": {"k1": "<base64 of 32 bytes>"}}, or '
-        "the path of a file with it. Required when distributed. Keep old keys until `rotate_keys` has run.",
+        "Keys that encrypt credentials, id:base64,id:base64 of 32 bytes each; the first is active. Required "
+        f"when distributed: `{MAKE_KEYS}`. To rotate, put a new one in front and run `rotate_keys`.",
         values.keys,
         "embedded: made at the first start, HUB_HOME/keyring.json",
         derived=True,
@@ -160,7 +157,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "HUB_PEPPERS",
         "Secrets",
-        "Peppers that API keys are hashed with, in the same form. Required when distributed.",
+        "Peppers that API keys are hashed with, in the same form. Required when distributed. An old one "
+        "is kept as long as keys hashed with it live.",
         values.keys,
         "embedded: made at the first start, HUB_HOME/peppers.json",
         derived=True,

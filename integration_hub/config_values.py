@@ -7,8 +7,6 @@ Each raises ValueError with a clause that completes the sentence "<NAME> …", s
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -285,45 +283,25 @@ def email(text: str) -> Email:
     )
 
 
-@dataclass(frozen=True)
-class Keys:
-    """A set of named keys: its JSON text, or the file that holds it."""
-
-    text: str = field(default="", repr=False)
-    path: Path | None = None
-
-
-def keys(text: str) -> Keys:
-    """{"active": "k1", "keys": {"k1": "<base64 of 32 bytes>"}}, or the path of a file with that."""
-    if text.lstrip().startswith("{"):
-        _check_keys(text)
-        return Keys(text=text)
-    path = directory(text)
-    try:
-        content = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(
-            f"must be JSON or the path of a file; the file cannot be read ({error.strerror})"
-        ) from None
-    except UnicodeDecodeError:
-        raise ValueError("names a file that is no text") from None
-    _check_keys(content)
-    return Keys(path=path)
-
-
-def _check_keys(text: str) -> None:
-    shape = 'must look like {"active": "k1", "keys": {"k1": "<base64 of 32 bytes>"}}'
-    try:
-        parsed = json.loads(text)
-        active, named = parsed["active"], parsed["keys"]
-        values = {str(name): base64.b64decode(value, validate=True) for name, value in named.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, binascii.Error):
-        raise ValueError(shape) from None
-    if active not in values:
-        raise ValueError("names an active key that is not among its keys")
-    for name, value in values.items():
+def keys(text: str) -> str:
+    """`id:base64,id:base64` of 32 bytes each; the first is the active one."""
+    named: dict[str, bytes] = {}
+    for word in words(text):
+        name, colon, encoded = word.partition(":")
+        try:
+            if not colon or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
+                raise ValueError
+            value = base64.b64decode(encoded, validate=True)
+        except ValueError:  # binascii.Error is one, too
+            raise ValueError("must look like k2:<base64 of 32 bytes>,k1:<base64 of 32 bytes>") from None
+        if name in named:
+            raise ValueError(f"names the key {name!r} twice")
         if len(value) != KEY_BYTES:
             raise ValueError(f"holds the key {name!r} of {len(value)} bytes; a key has {KEY_BYTES}")
+        named[name] = value
+    if not named:
+        raise ValueError("holds no key")
+    return text
 
 
 def _split(text: str, schemes: tuple[str, ...], example: str) -> SplitResult:

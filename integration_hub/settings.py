@@ -35,12 +35,9 @@ HUB_BASE_URL = HUB.hub_base_url
 HUB_TRUSTED_PROXIES = HUB.hub_trusted_proxies
 HUB_OUTBOUND_ALLOW = [str(network) for network in HUB.hub_outbound_allow]
 HUB_ALLOW_HTTP = HUB.hub_allow_http
-# Key ring and peppers: JSON text from the environment, or else a file.
-_ring, _peppers = HUB.hub_encryption_keys, HUB.hub_peppers
-HUB_ENCRYPTION_KEYS = _ring.text if _ring else ""
-HUB_KEYRING = (_ring.path if _ring else None) or HUB_HOME / "keyring.json"
-HUB_PEPPERS_JSON = _peppers.text if _peppers else ""
-HUB_PEPPERS = (_peppers.path if _peppers else None) or HUB_HOME / "peppers.json"
+# Files of the embedded mode; the kernel prefers the variables HUB_ENCRYPTION_KEYS and HUB_PEPPERS.
+HUB_KEYRING = HUB_HOME / "keyring.json"
+HUB_PEPPERS = HUB_HOME / "peppers.json"
 
 DEBUG = HUB.debug
 ALLOWED_HOSTS = list(HUB.allowed_hosts)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import base64
-import json
 import os
 import secrets
 import shutil
@@ -30,7 +29,7 @@ atexit.register(_remove_home)
 
 
 def _keys() -> str:
-    return json.dumps({"active": "k1", "keys": {"k1": base64.b64encode(secrets.token_bytes(32)).decode()}})
+    return f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 for _variable in VARIABLES:

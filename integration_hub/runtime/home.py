@@ -18,7 +18,7 @@ PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 
 
 def prepare(config: Config) -> None:
-    """Make the folders of `config`, all private to the user who runs the hub.
+    """Make the folders of `config`, all private to the user who runs the hub, and the embedded mode's keys.
 
     Raises ConfigError with a sentence when HUB_HOME cannot be written.
     """
@@ -31,6 +31,21 @@ def prepare(config: Config) -> None:
             raise ConfigError([f"The folder {folder} cannot be made: {error.strerror}."]) from None
         if not os.access(folder, os.W_OK | os.X_OK):
             raise ConfigError([f"The folder {folder} cannot be written by the user who runs the hub."])
+    if config.embedded:
+        _prepare_keys(config)
+
+
+def _prepare_keys(config: Config) -> None:
+    """Make the key ring and the peppers that nobody has configured and that are not there yet."""
+    ring, peppers = config.hub_home / "keyring.json", config.hub_home / "peppers.json"
+    if not config.hub_encryption_keys and not ring.exists():
+        from apps.kernel.crypto.keyring import KeyRing
+
+        generate_once(ring, KeyRing.generate_file)
+    if not config.hub_peppers and not peppers.exists():
+        from apps.kernel.crypto.hashing import PepperRing
+
+        generate_once(peppers, PepperRing.generate_file)
 
 
 def secret_key(config: Config) -> str:
@@ -47,7 +62,7 @@ def secret_key(config: Config) -> str:
     return kept
 
 
-def generate_once(path: Path, write: Callable[[Path], None]) -> None:
+def generate_once(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make the file `path` unless it exists; it is never seen half written."""
     if path.exists():
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 BUSY_TIMEOUT = 20.0  # seconds that a statement waits for another writer
@@ -54,8 +55,20 @@ class FileConnections:
         connection = sqlite3.connect(
             self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA journal_mode=WAL")
+        self._use_wal(connection)
         connection.executescript(self.pragmas)
         if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
             connection.executescript(f"BEGIN IMMEDIATE; {self.schema}; COMMIT;")
         return connection
+
+    @staticmethod
+    def _use_wal(connection: sqlite3.Connection) -> None:
+        """Turn on the write-ahead log; unlike other statements, this one does not wait for locks."""
+        deadline = time.monotonic() + BUSY_TIMEOUT
+        while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            try:
+                connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
