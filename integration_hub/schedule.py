@@ -1,0 +1,33 @@
+"""What happens by the clock. Append an entry when its task exists; people change intervals in the admin.
+
+A scheduler only rings: each task looks in the database for what is due, so that a ring too many does nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from celery.schedules import crontab, schedule
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`task` is rung every `seconds`, or at the moments of `crontab` (UTC), on `queue`."""
+
+    name: str
+    task: str
+    queue: str
+    seconds: float = 0.0
+    crontab: crontab | None = None
+
+    @property
+    def when(self) -> schedule:
+        return self.crontab or schedule(self.seconds)
+
+    @property
+    def expires(self) -> int:
+        """Seconds after which an unheard ring is dropped: the next one says the same."""
+        return max(int(self.seconds * 2), 30) if self.seconds else 12 * 3600
+
+
+ENTRIES: list[Entry] = []
