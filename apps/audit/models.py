@@ -37,9 +37,7 @@ class AuditEntry(TimeOrdered):
         ordering = ["-id"]
         verbose_name_plural = "audit entries"
         constraints = [
-            models.UniqueConstraint(
-                fields=["organization", "sequence"], name="audit_sequence_unique"
-            ),
+            models.UniqueConstraint(fields=["organization", "sequence"], name="audit_sequence_unique"),
         ]
         indexes = [
             models.Index(fields=["organization", "object_type", "object_ref", "id"], name="audit_object"),

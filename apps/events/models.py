@@ -15,7 +15,11 @@ class Event(TimeOrdered):
 
     # Written in bulk by services that hold the organization: no constraint trigger per row.
     organization = models.ForeignKey(
-        "tenants.Organization", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+        "tenants.Organization",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     type = models.CharField(max_length=100)
     version = models.PositiveSmallIntegerField(default=1)
@@ -28,7 +32,11 @@ class Event(TimeOrdered):
     class Meta:
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["id"], name="event_due", condition=models.Q(fanned_out_at__isnull=True)),
+            models.Index(
+                fields=["organization", "id"],
+                name="event_due",
+                condition=models.Q(fanned_out_at__isnull=True),
+            ),
             models.Index(fields=["organization", "type", "id"], name="event_type"),
             models.Index(fields=["organization", "id"], name="event_org"),
             models.Index(fields=["organization", "subject", "id"], name="event_subject"),
@@ -36,3 +44,31 @@ class Event(TimeOrdered):
 
     def __str__(self) -> str:
         return f"{self.type} {self.public_id}"
+
+
+class StalledEvent(TimeOrdered):
+    """An event that one subscriber could not take. It is tried again by itself, so that it holds up no other."""
+
+    PREFIX = "stl"
+
+    organization = models.ForeignKey(
+        "tenants.Organization",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="stalls")
+    subscriber = models.CharField(max_length=60)
+    attempts = models.PositiveSmallIntegerField(default=1)
+    next_attempt_at = models.DateTimeField(null=True, blank=True, db_index=True, help_text="Empty: given up.")
+    last_error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["event", "subscriber"], name="stalled_event_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} stalled at {self.subscriber}"

@@ -59,7 +59,9 @@ class Organization(TimeOrdered, Stamped):
     currency = models.CharField(max_length=3, default="EUR", help_text="ISO 4217 code of the home currency.")
     is_active = models.BooleanField(default=True)
     allow_http = models.BooleanField(
-        "allow unencrypted HTTP", default=False, help_text="Let webhooks and integrations use http:// addresses."
+        "allow unencrypted HTTP",
+        default=False,
+        help_text="Let webhooks and integrations use http:// addresses.",
     )
 
     class Meta:

@@ -53,5 +53,9 @@ def allows(granted: Iterable[str], needed: str) -> bool:
     resource, _, action = needed.partition(":")
     have = granted if isinstance(granted, (set, frozenset)) else set(granted)
     return (
-        needed in have or f"{resource}:*" in have or f"*:{action}" in have or "*:*" in have or "admin:*" in have
+        needed in have
+        or f"{resource}:*" in have
+        or f"*:{action}" in have
+        or "*:*" in have
+        or "admin:*" in have
     )

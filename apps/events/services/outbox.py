@@ -26,7 +26,9 @@ class Draft:
     version: int = 1
 
 
-def publish_many(*, organization: Organization, drafts: Iterable[Draft], even_if_unheard: bool = False) -> int:
+def publish_many(
+    *, organization: Organization, drafts: Iterable[Draft], even_if_unheard: bool = False
+) -> int:
     """Write the events that somebody listens for, in the caller's transaction; returns how many.
 
     With `even_if_unheard` all are written (notices that an administrator reads in the list of events).

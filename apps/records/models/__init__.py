@@ -1,7 +1,7 @@
 from apps.records.models.datasets import Dataset, DatasetCount, Mapping
 from apps.records.models.history import Change, Origin
 from apps.records.models.links import Link
-from apps.records.models.records import SLOTS, Record, RecordKey
+from apps.records.models.records import SLOTS, Record, RecordKey, SeenRecord
 
 __all__ = [
     "SLOTS",
@@ -13,4 +13,5 @@ __all__ = [
     "Origin",
     "Record",
     "RecordKey",
+    "SeenRecord",
 ]

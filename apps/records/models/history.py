@@ -50,7 +50,11 @@ class Change(TimeOrdered):
         RESTORED = "restored", "Restored"
 
     organization = models.ForeignKey(
-        "tenants.Organization", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+        "tenants.Organization",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     dataset = models.ForeignKey(
         "records.Dataset", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False

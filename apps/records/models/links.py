@@ -13,7 +13,11 @@ class Link(TimeOrdered):
     PREFIX = "lnk"
 
     organization = models.ForeignKey(
-        "tenants.Organization", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+        "tenants.Organization",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     source = models.CharField(max_length=40)
     stream = models.CharField(max_length=80)

@@ -23,10 +23,18 @@ class Record(TimeOrdered):
     PREFIX = "rec"
 
     organization = models.ForeignKey(
-        "tenants.Organization", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+        "tenants.Organization",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     dataset = models.ForeignKey(
-        "records.Dataset", on_delete=models.PROTECT, related_name="records", db_index=False, db_constraint=False
+        "records.Dataset",
+        on_delete=models.PROTECT,
+        related_name="records",
+        db_index=False,
+        db_constraint=False,
     )
     key = models.CharField(max_length=190, null=True, blank=True)  # noqa: DJ001 - several without a key
     data = models.JSONField()
@@ -47,6 +55,7 @@ class Record(TimeOrdered):
         constraints = [models.UniqueConstraint(fields=["dataset", "key"], name="record_key_unique")]
         indexes = [
             models.Index(fields=["dataset", "id"], name="record_live", condition=models.Q(deleted_at=None)),
+            models.Index(fields=["dataset", "updated_at", "id"], name="record_updated"),
             *(
                 models.Index(
                     fields=["dataset", slot, "id"],
@@ -61,21 +70,33 @@ class Record(TimeOrdered):
         return self.key or self.public_id
 
 
-class RecordKey(models.Model):
+class RecordKey(TimeOrdered):
     """The value of a unique field other than the key: what makes it unique, and findable."""
 
-    id = models.BigAutoField(primary_key=True)
     dataset = models.ForeignKey(
         "records.Dataset", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     field = models.CharField(max_length=60)
     value = models.CharField(max_length=190)
-    record = models.ForeignKey(
-        Record, on_delete=models.CASCADE, related_name="keys", db_constraint=False
-    )
+    record = models.ForeignKey(Record, on_delete=models.CASCADE, related_name="keys", db_constraint=False)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["dataset", "field", "value"], name="record_unique_value")]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "field", "value"], name="record_unique_value")
+        ]
 
     def __str__(self) -> str:
         return f"{self.field}={self.value}"
+
+
+class SeenRecord(TimeOrdered):
+    """A record that a "replace all" run has met: what its end leaves alone. Emptied when the run ends."""
+
+    origin = models.ForeignKey("records.Origin", on_delete=models.CASCADE, related_name="+", db_index=False)
+    record_id = models.UUIDField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["origin", "record_id"], name="seen_record_unique")]
+
+    def __str__(self) -> str:
+        return str(self.record_id)

@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class EsignConfig(AppConfig):
+    name = "apps.esign"
+    label = "esign"
+    verbose_name = "E-signature"

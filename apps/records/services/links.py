@@ -1,0 +1,122 @@
+"""Ties between rows of a remote system and records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jmespath
+from django.db import connection
+from django.utils import timezone
+
+from apps.kernel import ids
+from apps.records.mapping import RowProblem
+from apps.records.models import Dataset, Link
+from apps.records.services import bulk
+from apps.records.services.bulk import Column
+from apps.records.services.outcomes import BatchOutcome, LinkSource
+from apps.records.services.planning import Existing, Row
+
+
+def _getter(path: str, columns: Sequence[str] | None) -> Callable[[Any], Any]:
+    """How a path is read from a source row."""
+    if columns is not None:
+        position = list(columns).index(path)
+        return lambda row: row[position]
+    if path.replace("_", "a").isalnum():
+        return lambda row: row.get(path) if isinstance(row, Mapping) else None
+    expression = jmespath.compile(path)
+    return expression.search  # type: ignore[no-any-return]
+
+
+class Reader:
+    """Reads the remote identity of rows, finds the linked records, and ties what was written."""
+
+    def __init__(self, link: LinkSource, columns: Sequence[str] | None) -> None:
+        self.link = link
+        self._id = _getter(link.remote_id, columns)
+        self._version = _getter(link.remote_version, columns) if link.remote_version else None
+
+    def identify(self, rows: list[Row], part: Sequence[Any], first: int, outcome: BatchOutcome) -> None:
+        """Set each row's remote id and version; rows without an id are refused."""
+        kept = []
+        for row in rows:
+            source = part[row.number - first]
+            value = self._id(source)
+            if value is None or value == "" or isinstance(value, (dict, list, bool)):
+                outcome.problems.append(
+                    RowProblem(
+                        row.number, "", self.link.remote_id, "" if value is None else str(value)[:80],
+                        "remote_id_missing", f"The row has no identifier under “{self.link.remote_id}”.",
+                    )
+                )  # fmt: skip
+                continue
+            row.remote_id = str(value)[:190]
+            if self._version is not None:
+                version = self._version(source)
+                row.remote_version = "" if version is None else str(version)[:120]
+            kept.append(row)
+        rows[:] = kept
+
+    def linked(self, dataset: Dataset, rows: Sequence[Row]) -> dict[str, Existing]:
+        """The records that these remote ids are tied to."""
+        found = bulk.rows_in(
+            "SELECT l.remote_id, r.id, r.key, r.content_hash, r.version, r.deleted_at IS NOT NULL "
+            "FROM records_link l JOIN records_record r ON r.id = l.record_id "
+            "WHERE l.organization_id = %s AND l.source = %s AND l.stream = %s AND r.dataset_id = %s "
+            "AND l.remote_id {keys}",
+            [
+                bulk.hex_of(dataset.organization_id), self.link.source, self.link.stream, bulk.hex_of(dataset.pk),
+            ],
+            [row.remote_id for row in rows if row.remote_id is not None],
+        )  # fmt: skip
+        return {
+            remote: Existing(bulk.hex_of(record), key, bytes(digest), version, bool(deleted))
+            for remote, record, key, digest, version, deleted in found
+        }
+
+    def tie(self, dataset: Dataset, touched: Sequence[tuple[Row, str]]) -> None:
+        """Insert or refresh the link of each written row."""
+        if not touched:
+            return
+        now = timezone.now()
+        at = now.isoformat() if bulk.is_postgres() else str(connection.ops.adapt_datetimefield_value(now))
+        known = {
+            remote: (bulk.hex_of(link), bulk.hex_of(record), version, gone)
+            for remote, link, record, version, gone in bulk.rows_in(
+                "SELECT remote_id, id, record_id, remote_version, gone_at IS NOT NULL FROM records_link "
+                "WHERE organization_id = %s AND source = %s AND stream = %s AND remote_id {keys}",
+                [bulk.hex_of(dataset.organization_id), self.link.source, self.link.stream],
+                [row.remote_id for row, _ in touched],
+            )
+        }
+        fresh = [(row, record) for row, record in touched if row.remote_id not in known]
+        old = [(row, record, known[row.remote_id][0]) for row, record in touched if row.remote_id in known]
+        if fresh:
+            bulk.insert(
+                Link,
+                [
+                    Column("id", ids.uuid7_hexes(len(fresh))),
+                    Column("organization_id", bulk.hex_of(dataset.organization_id)),
+                    Column("source", self.link.source, text=True),
+                    Column("stream", self.link.stream, text=True),
+                    Column("remote_id", [row.remote_id for row, _ in fresh], text=True),
+                    Column("record_id", [record for _, record in fresh]),
+                    Column("remote_version", [row.remote_version for row, _ in fresh], text=True),
+                    Column("content_hash", b""),
+                    Column("created_at", at),
+                    Column("last_seen_at", at),
+                ],
+                len(fresh),
+            )
+        if old:
+            bulk.update(
+                Link,
+                [link for _, _, link in old],
+                [
+                    Column("record_id", [record for _, record, _ in old]),
+                    Column("remote_version", [row.remote_version for row, _, _ in old], text=True),
+                    Column("last_seen_at", at),
+                    Column("gone_at", None),
+                ],
+            )

@@ -1,0 +1,66 @@
+"""Saved mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Map
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from apps.audit.services import entries
+from apps.kernel.errors import Conflict, InvalidInput
+from apps.records.mapping import MappingSpec, check
+from apps.records.models import Dataset, Mapping
+from apps.tenants.models import Organization
+from apps.tenants.principals import Actor
+
+
+def save(
+    *,
+    organization: Organization,
+    dataset: Dataset,
+    name: str,
+    spec: Map[str, Any],
+    actor: Actor,
+    mapping: Mapping | None = None,
+    description: str = "",
+    columns: Sequence[str] = (),
+) -> Mapping:
+    """Create a mapping, or change the given one.
+
+    Raises InvalidInput with pointers into `spec` if it does not fit the dataset, Conflict if the name is taken.
+    """
+    if dataset.organization_id != organization.pk:
+        raise InvalidInput("The dataset belongs to another organization.")
+    parsed = MappingSpec.from_dict(spec)
+    errors = check(parsed, dataset.fields)
+    if errors:
+        raise InvalidInput("The mapping does not fit the dataset.", errors=errors)
+    before = mapping.spec if mapping is not None else None
+    mapping = mapping or Mapping(organization=organization)
+    mapping.dataset = dataset
+    mapping.name = name.strip()
+    mapping.description = description
+    mapping.spec = parsed.to_dict()
+    mapping.columns = list(columns)
+    try:
+        with transaction.atomic():
+            mapping.save()
+            entries.record(
+                organization=organization,
+                actor=actor,
+                action="mapping.changed" if before is not None else "mapping.created",
+                target=mapping,
+                changes={"spec": [before, mapping.spec]},
+            )
+    except IntegrityError as error:
+        raise Conflict(f"There is a mapping called “{mapping.name}” already.") from error
+    return mapping
+
+
+@transaction.atomic
+def remove(*, mapping: Mapping, actor: Actor) -> None:
+    """Delete a mapping. Raises django's ProtectedError if an integration uses it."""
+    entries.record(organization=mapping.organization, actor=actor, action="mapping.deleted", target=mapping)
+    mapping.delete()

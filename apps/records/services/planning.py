@@ -1,0 +1,311 @@
+"""From checked rows to writes: which record each row means, what it changes, and what stands against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from apps.kernel import ids
+from apps.records.mapping import RowProblem, canonical_json, content_hash
+from apps.records.models import Dataset
+from apps.records.services import bulk
+from apps.records.services.outcomes import KEPT_SAMPLES, BatchOutcome, Mode, Sample
+from apps.records.services.store import CREATED, RESTORED, UPDATED, Batch, Write, unique_names, unique_text
+
+Data = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Row:
+    """One checked row. `missing` names required fields that the source did not have at all."""
+
+    number: int
+    values: Data
+    missing: Sequence[str] = ()
+    remote_id: str | None = None
+    remote_version: str = ""
+    key: str | None = None
+
+
+@dataclass(slots=True)
+class Existing:
+    """A record that a row may mean."""
+
+    record: str
+    key: str | None
+    hash: bytes
+    version: int
+    deleted: bool
+
+
+def key_text(value: Any) -> str | None:
+    """The text of a key field's canonical value."""
+    if value is None:
+        return None
+    return value if isinstance(value, str) else str(value)
+
+
+def by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Existing]:
+    """The records with these keys, deleted ones too."""
+    found = bulk.rows_in(
+        "SELECT key, id, content_hash, version, deleted_at IS NOT NULL FROM records_record "
+        "WHERE dataset_id = %s AND key {keys}",
+        [bulk.hex_of(dataset.pk)],
+        keys,
+    )
+    return {
+        key: Existing(bulk.hex_of(record), key, bytes(digest), version, bool(deleted))
+        for key, record, digest, version, deleted in found
+    }
+
+
+def bodies(records: Sequence[str]) -> dict[str, Data]:
+    """The data of records, by id."""
+    column = "data::text" if bulk.is_postgres() else "data"
+    found = bulk.rows_in(
+        f"SELECT id, {column} FROM records_record WHERE id {{keys}}", [], records, cast="uuid"
+    )  # noqa: S608
+    return {bulk.hex_of(record): orjson.loads(text) for record, text in found}
+
+
+class Plan:
+    """Turns the rows of one batch into writes and problems."""
+
+    def __init__(self, batch: Batch, outcome: BatchOutcome, *, mode: Mode, overwrite: bool) -> None:
+        self.batch = batch
+        self.dataset = batch.dataset
+        self.outcome = outcome
+        self.mode = mode
+        self.overwrite = overwrite
+        self.defaults = {f.name: f.default for f in self.dataset.fields if f.default is not None}
+        self.touched: list[tuple[Row, str]] = []  # each row that stands, with its record
+
+    def refuse(self, row: Row, field: str, value: Any, code: str, message: str) -> None:
+        spec = self.dataset.fields_by_name.get(field)
+        if spec is not None and spec.sensitive:
+            value = "***"
+        text = "" if value is None else str(value)
+        self.outcome.problems.append(RowProblem(row.number, field, field, text[:80], code, message))
+
+    def place(self, pairs: Iterable[tuple[Row, Existing | None]]) -> None:
+        """Decide each row: new, changed, the same, or wrong."""
+        pending: list[tuple[Row, Existing]] = []
+        creates: list[Row] = []
+        for row, existing in pairs:
+            if existing is None or (existing.deleted and self.mode is Mode.UPDATE):
+                if self.mode is Mode.UPDATE:
+                    self.refuse(
+                        row,
+                        self.dataset.key_field,
+                        row.key,
+                        "not_found",
+                        self._sentence(row, "does not exist"),
+                    )
+                else:
+                    creates.append(row)
+            elif self.mode is Mode.CREATE and not existing.deleted:
+                self.refuse(
+                    row,
+                    self.dataset.key_field,
+                    row.key,
+                    "already_exists",
+                    self._sentence(row, "exists already"),
+                )
+            elif not existing.deleted and content_hash(canonical_json(_present(row.values))) == existing.hash:
+                self.outcome.unchanged += 1
+                self.touched.append((row, existing.record))
+            else:
+                pending.append((row, existing))
+        self._create(creates)
+        self._modify(pending)
+
+    def _sentence(self, row: Row, what: str) -> str:
+        name = self.dataset.singular or self.dataset.name
+        return f"{name} “{row.key}” {what}." if row.key else f"The {name.lower()} {what}."
+
+    def _create(self, rows: Sequence[Row]) -> None:
+        defaults = self.defaults
+        samples = self.outcome.samples
+        for row, record in zip(rows, ids.uuid7_hexes(len(rows)), strict=True):
+            missing = [name for name in row.missing if name not in defaults]
+            if missing:
+                for name in missing:
+                    label = self.dataset.fields_by_name[name].title
+                    self.refuse(row, name, None, "required", f"“{label}” is required and was not given.")
+                continue
+            data = _present(row.values)
+            for name, value in defaults.items():
+                if name not in row.values:
+                    data[name] = value
+            body = canonical_json(data)
+            self.batch.creates.append(
+                Write(CREATED, record, row.key, data, body, content_hash(body), 1, None, data)
+            )
+            self.touched.append((row, record))
+            if len(samples) < KEPT_SAMPLES:
+                samples.append(Sample(row.number, CREATED, row.key, {}, data))
+        self.outcome.created += len(self.batch.creates)
+
+    def _modify(self, pairs: Sequence[tuple[Row, Existing]]) -> None:
+        if not pairs:
+            return
+        stored = bodies([existing.record for _, existing in pairs])
+        for row, existing in pairs:
+            old = {} if existing.deleted else stored[existing.record]
+            new = {**old, **row.values} if self.overwrite else {**row.values, **old}
+            data = _present(new)
+            before, after = difference(stored[existing.record], data)
+            if not (before or after or existing.deleted):
+                self.outcome.unchanged += 1
+                self.touched.append((row, existing.record))
+                continue
+            missing = [n for n in row.missing if n not in data and n not in self.defaults]
+            if existing.deleted and missing:
+                for name in missing:
+                    label = self.dataset.fields_by_name[name].title
+                    self.refuse(row, name, None, "required", f"“{label}” is required and was not given.")
+                continue
+            body = canonical_json(data)
+            operation = RESTORED if existing.deleted else UPDATED
+            key = row.key if self.dataset.key_field in row.values else existing.key
+            self.batch.changes.append(
+                Write(
+                    operation,
+                    existing.record,
+                    key,
+                    data,
+                    body,
+                    content_hash(body),
+                    existing.version + 1,
+                    before,
+                    after,
+                )
+            )
+            self.touched.append((row, existing.record))
+            if operation == RESTORED:
+                self.outcome.restored += 1
+            else:
+                self.outcome.updated += 1
+            if len(self.outcome.samples) < KEPT_SAMPLES:
+                self.outcome.samples.append(Sample(row.number, operation, key, before, after))
+
+
+def _present(values: Data) -> Data:
+    """The values without nulls: an absent field and a null are the same in what is stored."""
+    if None in values.values():
+        return {name: value for name, value in values.items() if value is not None}
+    return dict(values)
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Data, Data]:
+    """The changed fields: their former values, and their new ones (null where the value was removed)."""
+    before = {
+        name: value
+        for name, value in old.items()
+        if new.get(name) != value or _kind_differs(new, name, value)
+    }
+    after = {name: new.get(name) for name in (*new, *before) if name in before or name not in old}
+    return before, after
+
+
+def _kind_differs(new: Mapping[str, Any], name: str, value: Any) -> bool:
+    """1, 1.0 and true are equal in Python, but not the same JSON."""
+    return type(new.get(name)) is not type(value)
+
+
+class Guard:
+    """What stands against rows beyond their own values: unique values taken, references to nothing."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.unique = unique_names(dataset)
+        self.references = [f for f in dataset.fields if f.type == "reference" and f.reference]
+        self._known: dict[str, set[str]] = {}
+
+    def check(
+        self, plan: Plan, rows: Sequence[tuple[Row, Existing | None]]
+    ) -> list[tuple[Row, Existing | None]]:
+        """The rows that nothing stands against; the others get a problem each."""
+        wrong: set[int] = set()
+        self._check_references(plan, rows, wrong)
+        self._check_unique(plan, rows, wrong)
+        return [pair for pair in rows if pair[0].number not in wrong] if wrong else list(rows)
+
+    def _check_references(
+        self, plan: Plan, rows: Sequence[tuple[Row, Existing | None]], wrong: set[int]
+    ) -> None:
+        for field in self.references:
+            wanted = {text for row, _ in rows if (text := row.values.get(field.name)) is not None}
+            if not wanted:
+                continue
+            slug = str(field.reference)
+            known = self._known.setdefault(slug, set())
+            if len(known) > 50_000:
+                known.clear()
+            unknown = wanted - known
+            if slug == self.dataset.slug:
+                unknown -= {row.key for row, _ in rows if row.key is not None}
+            if unknown:
+                found = bulk.rows_in(
+                    "SELECT r.key FROM records_record r JOIN records_dataset d ON d.id = r.dataset_id "
+                    "WHERE d.organization_id = %s AND d.slug = %s AND r.deleted_at IS NULL AND r.key {keys}",
+                    [bulk.hex_of(self.dataset.organization_id), slug],
+                    sorted(unknown),
+                )
+                fresh = {key for (key,) in found}
+                known |= fresh
+                unknown -= fresh
+            if not unknown:
+                continue
+            for row, _ in rows:
+                value = row.values.get(field.name)
+                if value in unknown:
+                    wrong.add(row.number)
+                    plan.refuse(
+                        row, field.name, value, "unknown_reference",
+                        f"There is no record “{value}” in “{slug}”; import it first.",
+                    )  # fmt: skip
+
+    def _check_unique(self, plan: Plan, rows: Sequence[tuple[Row, Existing | None]], wrong: set[int]) -> None:
+        for name in self.unique:
+            holders: dict[str, tuple[int, str | None]] = {}
+            texts = sorted(
+                {text for row, _ in rows if (text := unique_text(row.values.get(name))) is not None}
+            )
+            taken = {
+                value: bulk.hex_of(record)
+                for value, record in bulk.rows_in(
+                    "SELECT value, record_id FROM records_recordkey "
+                    "WHERE dataset_id = %s AND field = %s AND value {keys}",
+                    [bulk.hex_of(self.dataset.pk), name],
+                    texts,
+                )
+            }
+            for row, existing in rows:
+                text = unique_text(row.values.get(name))
+                if text is None:
+                    continue
+                mine = existing.record if existing is not None else None
+                holder = holders.setdefault(text, (row.number, mine))
+                label = self.dataset.fields_by_name[name].title
+                if holder[0] != row.number and (mine is None or holder[1] != mine):
+                    wrong.add(row.number)
+                    plan.refuse(
+                        row,
+                        name,
+                        text,
+                        "not_unique",
+                        f"“{label}” must be unique; row {holder[0]} has the same value.",
+                    )
+                elif text in taken and taken[text] != mine:
+                    wrong.add(row.number)
+                    plan.refuse(
+                        row,
+                        name,
+                        text,
+                        "not_unique",
+                        f"“{label}” must be unique; another record has this value.",
+                    )

@@ -1,0 +1,255 @@
+"""The one place that writes records: rows, their keys, their changes, the count and the events, in bulk."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from django.db import connection
+from django.utils import timezone
+
+from apps.events.catalog import is_wanted
+from apps.events.services import outbox
+from apps.kernel import ids
+from apps.records import events
+from apps.records.fields import FIELD_TYPES
+from apps.records.models import Change, Dataset, DatasetCount, Origin, Record, RecordKey
+from apps.records.services import bulk
+from apps.records.services.bulk import Column
+
+Data = dict[str, Any]
+CREATED, UPDATED = Change.Operation.CREATED.value, Change.Operation.UPDATED.value
+DELETED, RESTORED = Change.Operation.DELETED.value, Change.Operation.RESTORED.value
+
+
+@dataclass(slots=True)
+class Write:
+    """One record as it will be: what `apply` needs to know of it."""
+
+    operation: str
+    record: str  # 32 hexadecimal digits
+    key: str | None
+    data: Data
+    body: bytes  # canonical JSON of `data`
+    hash: bytes
+    version: int
+    before: Data | None = None
+    after: Data | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """The writes of one transaction to one dataset by one origin."""
+
+    dataset: Dataset
+    origin: Origin
+    creates: list[Write] = field(default_factory=list)
+    changes: list[Write] = field(default_factory=list)  # updated, restored, deleted
+
+    def __len__(self) -> int:
+        return len(self.creates) + len(self.changes)
+
+
+def stamp(now: dt.datetime) -> str:
+    """A time as both databases take it in text."""
+    if bulk.is_postgres():
+        return now.isoformat()
+    return str(connection.ops.adapt_datetimefield_value(now))
+
+
+def slot_columns(dataset: Dataset, rows: Sequence[Data]) -> list[Column]:
+    """The sortable texts of the indexed fields; a missing value sorts first, as the empty text."""
+    columns = []
+    for name, slot in dataset.slots.items():
+        spec = dataset.fields_by_name[name]
+        sort_text = FIELD_TYPES[spec.type].sort_text
+        cells = [v if v is None else sort_text(v, spec) for v in [row.get(name) for row in rows]]
+        columns.append(Column(slot, [c if c is not None else "" for c in cells], text=True))
+    return columns
+
+
+def unique_names(dataset: Dataset) -> list[str]:
+    """The unique fields other than the key: their values are held in `RecordKey`."""
+    return [f.name for f in dataset.fields if f.unique and f.name != dataset.key_field]
+
+
+def unique_text(value: Any) -> str | None:
+    """The text under which a unique value is held."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return text[:190]
+
+
+def apply(batch: Batch, *, journal: bool = True) -> None:
+    """Write the batch. Call it in a transaction that holds the dataset's lock.
+
+    Without `journal` (a dry run, rolled back afterwards) only what later rows of the same run can see is
+    written: neither changes nor events.
+    """
+    now = timezone.now()
+    at = stamp(now)
+    _create(batch, at)
+    _change(batch, at)
+    _count(batch)
+    if journal:
+        _journal(batch, at)
+        _publish(batch)
+
+
+def _create(batch: Batch, at: str) -> None:
+    writes = batch.creates
+    if not writes:
+        return
+    dataset = batch.dataset
+    columns = [
+        Column("id", [w.record for w in writes]),
+        Column("organization_id", bulk.hex_of(dataset.organization_id)),
+        Column("dataset_id", bulk.hex_of(dataset.pk)),
+        Column("key", [w.key for w in writes], text=True),
+        Column("data", [w.body.decode() for w in writes], text=True),
+        Column("content_hash", [w.hash for w in writes]),
+        Column("version", [w.version for w in writes]),
+        Column("created_at", at),
+        Column("updated_at", at),
+        *slot_columns(dataset, [w.data for w in writes]),
+    ]
+    bulk.insert(Record, columns, len(writes))
+    _hold_keys(dataset, writes)
+
+
+def _hold_keys(dataset: Dataset, writes: Sequence[Write]) -> None:
+    names = unique_names(dataset)
+    if not names:
+        return
+    held = [
+        (name, text, w.record)
+        for w in writes
+        for name in names
+        if (text := unique_text(w.data.get(name))) is not None
+    ]
+    if held:
+        columns = [
+            Column("id", ids.uuid7_hexes(len(held))),
+            Column("dataset_id", bulk.hex_of(dataset.pk)),
+            Column("field", [h[0] for h in held], text=True),
+            Column("value", [h[1] for h in held], text=True),
+            Column("record_id", [h[2] for h in held]),
+        ]
+        bulk.insert(RecordKey, columns, len(held))
+
+
+def _release_keys(dataset: Dataset, writes: Sequence[Write]) -> None:
+    if unique_names(dataset):
+        records = [uuid.UUID(hex=w.record) for w in writes]
+        for start in range(0, len(records), bulk.CHUNK):
+            RecordKey.objects.filter(record_id__in=records[start : start + bulk.CHUNK]).delete()
+
+
+def _change(batch: Batch, at: str) -> None:
+    for gone in (False, True):
+        writes = [w for w in batch.changes if (w.operation == DELETED) is gone]
+        if not writes:
+            continue
+        _release_keys(batch.dataset, writes)
+        records = [w.record for w in writes]
+        if gone:
+            columns = [
+                Column("version", [w.version for w in writes]),
+                Column("updated_at", at),
+                Column("deleted_at", at),
+            ]
+        else:
+            columns = [
+                Column("key", [w.key for w in writes], text=True),
+                Column("data", [w.body.decode() for w in writes], text=True),
+                Column("content_hash", [w.hash for w in writes]),
+                Column("version", [w.version for w in writes]),
+                Column("updated_at", at),
+                Column("deleted_at", None),
+                *slot_columns(batch.dataset, [w.data for w in writes]),
+            ]
+        bulk.update(Record, records, columns)
+        if not gone:
+            _hold_keys(batch.dataset, writes)
+
+
+def _count(batch: Batch) -> None:
+    delta = len(batch.creates)
+    for write in batch.changes:
+        delta += (write.operation == RESTORED) - (write.operation == DELETED)
+    if delta:
+        DatasetCount.objects.create(dataset=batch.dataset, delta=delta)
+
+
+def _json(value: Data | None) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def _journal(batch: Batch, at: str) -> None:
+    writes: list[Write] = [*batch.creates, *batch.changes]
+    if not writes:
+        return
+    columns = [
+        Column("id", ids.uuid7_hexes(len(writes))),
+        Column("organization_id", bulk.hex_of(batch.dataset.organization_id)),
+        Column("dataset_id", bulk.hex_of(batch.dataset.pk)),
+        Column("record_id", [w.record for w in writes]),
+        Column("origin_id", bulk.hex_of(batch.origin.pk)),
+        Column("operation", [w.operation for w in writes]),
+        Column("version", [w.version for w in writes]),
+        Column("before", [_json(w.before) for w in writes], text=True),
+        Column(
+            "after",
+            [w.body.decode() if w.operation == CREATED else _json(w.after) for w in writes],
+            text=True,
+        ),
+        Column("created_at", at),
+    ]
+    bulk.insert(Change, columns, len(writes))
+
+
+def _publish(batch: Batch) -> None:
+    dataset = batch.dataset
+    heard = {
+        operation
+        for operation in (CREATED, UPDATED, DELETED, RESTORED)
+        if is_wanted(dataset.organization_id, f"{dataset.slug}.{operation}")
+    }
+    if heard:
+        outbox.publish_many(organization=dataset.organization, drafts=_drafts(batch, heard))
+
+
+def _drafts(batch: Batch, heard: set[str]) -> Iterable[outbox.Draft]:
+    origin = {"kind": batch.origin.kind, "ref": batch.origin.ref}
+    slug = batch.dataset.slug
+    for write in (*batch.creates, *batch.changes):
+        if write.operation in heard:
+            public_id = ids.public(Record.PREFIX, int(write.record, 16))
+            yield outbox.Draft(
+                type=f"{slug}.{write.operation}",
+                subject=public_id,
+                ordering_key=public_id,
+                data=events.data_of(
+                    dataset=slug,
+                    public_id=public_id,
+                    key=write.key,
+                    version=write.version,
+                    record=write.data,
+                    before=write.before,
+                    after=write.data if write.operation == CREATED else write.after,
+                    origin=origin,
+                ),
+            )
+
+
+def origin_of(dataset: Dataset, *, kind: str, ref: str, label: str) -> Origin:
+    """The organization's origin row for this writer, made at its first write."""
+    origin, _ = Origin.objects.get_or_create(
+        organization_id=dataset.organization_id, kind=kind, ref=ref[:120], defaults={"label": label[:200]}
+    )
+    return origin

@@ -1,0 +1,76 @@
+"""How the figures are taken and written down: ours and the peer's in one run, and the ratio that counts."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("results.json")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the table. `ratio` is ours to the peer's (or the other way round, as `unit` says)."""
+
+    name: str
+    ours: float
+    peer: float
+    ratio: float
+    goal: str
+    holds: bool
+    unit: str = ""
+    note: str = ""
+
+
+def at_most(name: str, ours: float, peer: float, times: float, *, unit: str = "s", note: str = "") -> Figure:
+    """Ours may be at most `times` the peer's."""
+    ratio = ours / peer if peer else float("inf")
+    return Figure(name, round(ours, 4), round(peer, 4), round(ratio, 3), f"≤ {times}×", ratio <= times, unit, note)
+
+
+def at_least(name: str, ours: float, peer: float, times: float, *, unit: str = "rows/s", note: str = "") -> Figure:
+    """Ours must be at least `times` the peer's."""
+    ratio = ours / peer if peer else float("inf")
+    return Figure(name, round(ours, 1), round(peer, 1), round(ratio, 2), f"≥ {times}×", ratio >= times, unit, note)
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Wall seconds of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def median(values: Iterable[float]) -> float:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2]
+
+
+def peak_memory() -> float:
+    """The most resident memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def show(figures: list[Figure]) -> str:
+    head = ("name", "ours", "peer", "ratio", "goal", "holds")
+    rows = [
+        (f.name, f"{f.ours:g} {f.unit}", f"{f.peer:g} {f.unit}", f"{f.ratio:g}", f.goal, "yes" if f.holds else "NO")
+        for f in figures
+    ]
+    widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
+    )
+
+
+def save(figures: list[Figure]) -> None:
+    """Write the figures down; those of this run replace their former selves, the others stay."""
+    known = {}
+    if RESULTS.exists():
+        known = {item["name"]: item for item in json.loads(RESULTS.read_text())}
+    known |= {f.name: asdict(f) for f in figures}
+    RESULTS.write_text(json.dumps(list(known.values()), indent=2, ensure_ascii=False) + "\n")
