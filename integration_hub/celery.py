@@ -1,8 +1,11 @@
 """The Celery application. Messages are doorbells: what is due is decided by rows in the database."""
 
+import logging.config
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
 from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
@@ -13,3 +16,11 @@ TRANSPORT_ALIASES["sqlite"] = "integration_hub.runtime.sqlite_transport:Transpor
 app = Celery("integration_hub")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def use_the_hubs_logging(**_: Any) -> None:
+    """Celery logs as the web server does, with secrets masked."""
+    from django.conf import settings
+
+    logging.config.dictConfig(settings.LOGGING)

@@ -14,7 +14,7 @@ def logging_settings(config: Config) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {
             "text": {"()": "integration_hub.logging_formats.TextFormatter"},
-            "json": {"()": "integration_hub.logging_formats.JsonFormatter"},
+            "json": {"()": "apps.kernel.redaction.logs.JSONLogFormatter"},
         },
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": config.log_format},

@@ -21,7 +21,7 @@ class Entry:
     crontab: crontab | None = None
 
     @property
-    def when(self) -> schedule:
+    def when(self) -> schedule | crontab:
         return self.crontab or schedule(self.seconds)
 
     @property

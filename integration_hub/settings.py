@@ -227,6 +227,7 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",
     "django_ratelimit.W001",
 ]
+DEFAULT_EXCEPTION_REPORTER = "apps.kernel.redaction.HubExceptionReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "apps.kernel.redaction.HubExceptionReporterFilter"
 
 LANGUAGE_CODE = "en"

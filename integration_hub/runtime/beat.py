@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import timedelta
 from typing import Any
 
 from celery import schedules
@@ -27,7 +26,7 @@ NAME = "beat"
 LEASE = 15.0  # seconds; with WAIT the longest that nobody rings after a SIGKILL
 RENEW = 5.0
 WAIT = 3.0
-SELDOM = timedelta(minutes=5)
+SELDOM = 300.0  # seconds between two rings
 DECLARED = "Declared by the hub; it comes back when deleted, disable it instead."
 
 
@@ -52,7 +51,7 @@ class LeasedScheduler(DatabaseScheduler):
     def reserve(self, entry: ModelEntry) -> ModelEntry:
         reserved = super().reserve(entry)
         # A daily ring that is not written down at once would be repeated by a successor.
-        often = isinstance(entry.schedule, schedules.schedule) and entry.schedule.run_every < SELDOM
+        often = isinstance(entry.schedule, schedules.schedule) and entry.schedule.seconds < SELDOM
         if not often:
             self.sync()
         return reserved

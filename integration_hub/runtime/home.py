@@ -12,7 +12,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from integration_hub.config import SECRET_KEY_LENGTH, Config, ConfigError
+from integration_hub.config import Config, ConfigError
+from integration_hub.config_table import SECRET_KEY_LENGTH
 
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from integration_hub.config import VARIABLES, markdown
+from integration_hub.config_table import VARIABLES, markdown
 
 
 class Command(BaseCommand):
