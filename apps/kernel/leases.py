@@ -6,6 +6,7 @@ A worker that was paused for longer than its lease finds that the token has move
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import secrets
@@ -140,13 +141,13 @@ def fenced_update(row: L, **values: Any) -> None:
 class Heartbeat:
     """Renews a lease in a thread for as long as the work in its `with` block takes.
 
-    `lost` becomes true when the lease is gone; `check()` raises LeaseLost then, for the work to call between its
-    steps. A database that cannot be reached is tried again until the lease has run out.
+    `lost` becomes true when the lease is gone; `check()` raises LeaseLost then, for the work to call between
+    its steps. A database that cannot be reached is tried again until the lease has run out.
     """
 
     def __init__(self, row: Leased, seconds: float) -> None:
-        self._row = type(row)(pk=row.pk, lease_owner=row.lease_owner, lease_token=row.lease_token)
-        self._row._state.db = row._state.db
+        # A copy of our own, since the work changes the row meanwhile.
+        self._row = copy.copy(row)
         self._name = str(row)
         self._seconds = seconds
         self._stop = threading.Event()

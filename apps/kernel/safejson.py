@@ -26,9 +26,9 @@ _MAX_DIGITS = 1000
 def loads(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
     """Parse JSON (RFC 8259).
 
-    Raises TooLarge above `max_bytes`; InvalidInput for bad syntax or UTF-8, NaN and infinities, lone surrogates,
-    nesting deeper than `max_depth`, NUL characters (which PostgreSQL cannot store), and absurdly long numbers.
-    Of duplicate keys the last counts. Whole numbers beyond 64 bits keep their digits.
+    Raises TooLarge above `max_bytes`; InvalidInput for bad syntax or UTF-8, NaN and infinities, lone
+    surrogates, nesting deeper than `max_depth`, NUL characters (which PostgreSQL cannot store), and absurdly
+    long numbers. Of duplicate keys the last counts. Whole numbers beyond 64 bits keep their digits.
     """
     if isinstance(data, str):
         try:

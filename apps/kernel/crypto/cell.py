@@ -1,4 +1,4 @@
-"""What stands between an encrypted column and an attribute: the envelope as stored, the cell that opens it."""
+"""Between an encrypted column and an attribute: the envelope as stored, and the cell that opens it."""
 
 from __future__ import annotations
 

@@ -12,6 +12,10 @@ class KeyRingError(TerminalError):
     title = "The key ring cannot be used"
 
 
+class KeyFileExists(KeyRingError):
+    """A key file is there already; it is never overwritten."""
+
+
 class DecryptionFailed(TerminalError):
     """The envelope is damaged, was made for another place, or its key is not in the ring."""
 

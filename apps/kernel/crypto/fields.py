@@ -1,8 +1,8 @@
 """Encrypted model fields: ciphertext in the column, plaintext only at the attribute that somebody reads.
 
-The AAD is `app.Model|primary key|field`, so ciphertext that is copied to another row or field does not decrypt.
-Hence the primary key must be known before the row is saved (use `apps.kernel.models.TimeOrdered`), and writes go
-through instances: `save`, `create`, `bulk_create`; or through `.update(**sealed(row, field=value))`.
+The AAD is `app.Model|primary key|field`, so ciphertext that is copied to another row or field does not
+decrypt. Hence the primary key must be known before the row is saved (use `apps.kernel.models.TimeOrdered`),
+and writes go through instances (`save`, `create`, `bulk_create`) or `update(**sealed(row, field=value))`.
 NULL stays NULL; every other value, the empty string included, is encrypted.
 
 Renaming a model or a field changes its AAD: give the field `bound_as="old_app.OldModel|old_field"` then.
@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import Any, NoReturn
+from typing import Any
 
 from django import forms
 from django.core import checks
-from django.core.exceptions import FieldError
+from django.core.exceptions import FieldError, ObjectDoesNotExist
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.lookups import Exact, IsNull, Lookup, Transform
@@ -136,7 +136,7 @@ class EncryptedField(models.Field):
         for value in found:
             setattr(instance, self.attname, value)
             return
-        raise model.DoesNotExist(f"{model.__name__} matching query does not exist.")
+        raise ObjectDoesNotExist(f"{model.__name__} {instance.pk} no longer exists.")
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Envelope | None:
         data = model_instance.__dict__
@@ -149,7 +149,7 @@ class EncryptedField(models.Field):
         ring = get_keyring()
         bound = cell.pk is None or cell.pk == pk
         if bound and cell.unchanged() and cell.envelope.key_id == ring.active_id:
-            return cell.envelope  # type: ignore[no-any-return]
+            return cell.envelope
         if not cell.opened:
             self.open(cell, model_instance)
         plaintext = cell.current()
@@ -164,18 +164,19 @@ class EncryptedField(models.Field):
     def get_internal_type(self) -> str:
         return "BinaryField"
 
-    def get_placeholder(self, value: Any, compiler: Any, connection: BaseDatabaseWrapper) -> str:
-        return connection.ops.binary_placeholder_sql(value)  # type: ignore[no-any-return]
+    def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
+        return str(connection.ops.binary_placeholder_sql(value))
 
     def get_prep_value(self, value: Any) -> Any:
         if value is None or isinstance(value, Envelope) or hasattr(value, "resolve_expression"):
             return value
-        self._refuse(
-            "takes values through an instance only (save, create, bulk_create), because each is encrypted for "
-            "its row; for update() use apps.kernel.crypto.fields.sealed(row, …); a new column needs null=True"
+        raise FieldError(
+            f"{self._label()} is encrypted for its row: give it values through an instance (save, create, "
+            "bulk_create) or update(**apps.kernel.crypto.fields.sealed(row, …)); in a migration, add it with "
+            "null=True."
         )
 
-    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         value = self.get_prep_value(value)
         return connection.Database.Binary(bytes(value)) if isinstance(value, Envelope) else value
 
@@ -220,7 +221,7 @@ class EncryptedField(models.Field):
     def to_python(self, value: Any) -> Any:
         return value
 
-    def value_from_object(self, obj: models.Model) -> str | None:
+    def value_from_object(self, obj: models.Model) -> Any:
         """For serializers and forms: whether there is a value, never which."""
         if self.attname not in obj.__dict__:
             self.load_deferred(obj)
@@ -234,9 +235,6 @@ class EncryptedField(models.Field):
 
     def _label(self) -> str:
         return f"{self.model._meta.label}.{self.name}" if hasattr(self, "model") else type(self).__name__
-
-    def _refuse(self, why: str) -> NoReturn:
-        raise FieldError(f"{self._label()} {why}.")
 
 
 class EncryptedTextField(EncryptedField):
@@ -276,7 +274,7 @@ class EncryptedTextField(EncryptedField):
 
 
 class EncryptedJSONField(EncryptedField):
-    """A JSON value with secrets in it, such as a set of credentials. Changes made inside it are saved, too."""
+    """A JSON value with secrets in it, such as credentials. Changes made inside the value are saved, too."""
 
     _pyi_private_set_type: Any
     _pyi_private_get_type: Any

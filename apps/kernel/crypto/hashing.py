@@ -1,13 +1,13 @@
 """Keyed hashes of high-entropy secrets (API keys, tokens): HMAC-SHA256 with a pepper that has an id.
 
-The pepper's id is stored beside the digest, so that peppers are rotated without breaking what they hashed. The
+The pepper's id is stored beside the digest, so that peppers rotate without breaking what they hashed. The
 purpose separates domains: the digest of one value for two purposes differs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hmac
-import os
 import threading
 from pathlib import Path
 from typing import Self
@@ -15,7 +15,7 @@ from typing import Self
 from django.conf import settings
 
 from apps.kernel.crypto import keyfile
-from apps.kernel.crypto.errors import KeyRingError
+from apps.kernel.crypto.errors import KeyFileExists, KeyRingError
 
 ENV_NAME = "HUB_PEPPERS"
 _PREFIX = "p"
@@ -41,8 +41,8 @@ class PepperRing:
 
     @classmethod
     def from_env(cls, text: str) -> Self:
-        """The ring of `id:base64,…` (first is active). Raises KeyRingError."""
-        return cls(keyfile.parse_env(text, ENV_NAME))
+        """The ring of `id:base64,…` (the first is active) or of a key file's JSON. Raises KeyRingError."""
+        return cls(keyfile.parse_text(text, ENV_NAME))
 
     @classmethod
     def generate_file(cls, path: str | Path) -> Self:
@@ -50,6 +50,14 @@ class PepperRing:
         keys = keyfile.first(_PREFIX)
         keyfile.create(Path(path), keys)
         return cls(keys, Path(path))
+
+    @classmethod
+    def load_or_generate(cls, path: str | Path) -> Self:
+        """The ring of a pepper file, created if there is none, also by several processes at once."""
+        if not Path(path).exists():
+            with contextlib.suppress(KeyFileExists):
+                return cls.generate_file(path)
+        return cls.load(path)
 
     @property
     def active_id(self) -> str:
@@ -102,30 +110,25 @@ def verify(value: str, pepper_id: str, digest: bytes, purpose: str) -> bool:
 
 
 _lock = threading.Lock()
-_cached: tuple[object, PepperRing] | None = None
+_cached: tuple[keyfile.Source, PepperRing] | None = None
 
 
 def get_peppers() -> PepperRing:
-    """The hub's peppers: from the variable HUB_PEPPERS, else from the file `settings.HUB_PEPPERS`.
+    """The hub's peppers: the setting HUB_PEPPERS_JSON (text) or HUB_PEPPERS (a file), else the variable.
 
-    Read again when either has changed. Raises KeyRingError.
+    Read again when the text or the file has changed, so that a rotation reaches every process without a
+    restart. Raises KeyRingError.
     """
     global _cached
-    text = os.environ.get(ENV_NAME, "")
-    source: object
-    path: Path | None = None
-    if text:
-        source = text
-    else:
-        configured = getattr(settings, "HUB_PEPPERS", None)
-        if not configured:
-            raise KeyRingError(f"No peppers are configured: set {ENV_NAME}, or the path of a pepper file.")
-        path = Path(configured)
-        source = (path, keyfile.fingerprint(path))
+    source = keyfile.source(
+        text=getattr(settings, "HUB_PEPPERS_JSON", "") or "",
+        path=getattr(settings, "HUB_PEPPERS", None),
+        env_name=ENV_NAME,
+    )
     cached = _cached
     if cached is not None and cached[0] == source:
         return cached[1]
     with _lock:
-        ring = PepperRing.from_env(text) if path is None else PepperRing.load(path)
+        ring = PepperRing.from_env(source.text) if source.path is None else PepperRing.load(source.path)
         _cached = (source, ring)
     return ring

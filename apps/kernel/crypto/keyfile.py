@@ -1,7 +1,7 @@
 """Named 256-bit keys in a JSON file or an environment variable: the common ground of both rings.
 
 File: `{"active": "k2", "keys": {"k1": "<base64 of 32 bytes>", "k2": "…"}}`, mode 0600.
-Environment: `k2:<base64>,k1:<base64>`; the first is active.
+Environment: the same JSON, or `k2:<base64>,k1:<base64>`, of which the first is active.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apps.kernel.crypto.errors import KeyRingError
+from apps.kernel.crypto.errors import KeyFileExists, KeyRingError
 
 KEY_BYTES = 32
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
@@ -68,8 +68,10 @@ def first(prefix: str) -> Keys:
     return Keys(f"{prefix}1", {f"{prefix}1": secrets.token_bytes(KEY_BYTES)})
 
 
-def parse_env(text: str, name: str) -> Keys:
-    """Keys from `id:base64,id:base64`. Raises KeyRingError, which never quotes the text."""
+def parse_text(text: str, name: str) -> Keys:
+    """Keys from `id:base64,id:base64`, or from the file's JSON. Raises KeyRingError, which quotes no key."""
+    if text.lstrip().startswith("{"):
+        return _parse_json(text, name)
     keys: dict[str, bytes] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         key_id, separator, encoded = part.partition(":")
@@ -95,27 +97,17 @@ def read(path: Path) -> Keys:
         raise KeyRingError(f"The key file {path} cannot be read: {exc.strerror}.") from None
     if mode & 0o027:
         raise KeyRingError(f"The key file {path} is open to other users (mode {mode:04o}): chmod 600 it.")
-    try:
-        document = json.loads(data)
-        active, encoded = document["active"], document["keys"]
-        if not isinstance(active, str) or not isinstance(encoded, dict):
-            raise TypeError
-        keys = {key_id: _decode(text, key_id, str(path)) for key_id, text in encoded.items()}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise KeyRingError(
-            f'The key file {path} is not of the form {{"active": "k1", "keys": {{"k1": "<base64>"}}}}.'
-        ) from None
-    return Keys(active, keys)
+    return _parse_json(data, f"The key file {path}")
 
 
 def create(path: Path, keys: Keys) -> None:
-    """Write a new file, atomically, mode 0600. Raises KeyRingError if there is one already."""
+    """Write a new file, atomically, mode 0600. Raises KeyFileExists if there is one already."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _write_temporary(path, keys)
     try:
         os.link(temporary, path)  # unlike rename(2), link(2) refuses to replace
     except FileExistsError:
-        raise KeyRingError(f"The key file {path} exists already and is never overwritten.") from None
+        raise KeyFileExists(f"The key file {path} exists already and is never overwritten.") from None
     finally:
         temporary.unlink(missing_ok=True)
     _sync_directory(path.parent)
@@ -143,6 +135,26 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a ring's keys come from: a text, or a file as it was when it was looked at."""
+
+    text: str = field(default="", repr=False)
+    path: Path | None = None
+    seen: tuple[int, int, int] | None = None
+
+
+def source(*, text: str, path: str | Path | None, env_name: str) -> Source:
+    """The configured source: `text`, else `path`, else the environment. Raises KeyRingError if none is."""
+    if not text and not path:
+        text = os.environ.get(env_name, "")
+    if text:
+        return Source(text=text)
+    if not path:
+        raise KeyRingError(f"No keys are configured: set {env_name}, or the path of a key file.")
+    return Source(path=Path(path), seen=fingerprint(Path(path)))
+
+
 def fingerprint(path: Path) -> tuple[int, int, int] | None:
     """What changes when the file does: inode, size, modification time in ns. None if there is no file."""
     try:
@@ -150,6 +162,19 @@ def fingerprint(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _parse_json(text: str | bytes, where: str) -> Keys:
+    try:
+        document = json.loads(text)
+        active, encoded = document["active"], document["keys"]
+        if not isinstance(active, str) or not isinstance(encoded, dict):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise KeyRingError(
+            f'{where} is not of the form {{"active": "k1", "keys": {{"k1": "<base64 of 32 bytes>"}}}}.'
+        ) from None
+    return Keys(active, {key_id: _decode(value, key_id, where) for key_id, value in encoded.items()})
 
 
 def _decode(text: object, key_id: str, where: str) -> bytes:

@@ -9,6 +9,7 @@ Random nonces: at most 2**32 encryptions per key are safe; rotate long before.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Collection
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 
 from apps.kernel.crypto import keyfile
-from apps.kernel.crypto.errors import DecryptionFailed, KeyRingError
+from apps.kernel.crypto.errors import DecryptionFailed, KeyFileExists, KeyRingError
 
 ENV_NAME = "HUB_ENCRYPTION_KEYS"
 _PREFIX = "k"
@@ -58,8 +59,8 @@ class KeyRing:
 
     @classmethod
     def from_env(cls, text: str) -> Self:
-        """The ring of `id:base64,…` (first is active). Raises KeyRingError."""
-        return cls(keyfile.parse_env(text, ENV_NAME))
+        """The ring of `id:base64,…` (the first is active) or of a key file's JSON. Raises KeyRingError."""
+        return cls(keyfile.parse_text(text, ENV_NAME))
 
     @classmethod
     def generate_file(cls, path: str | Path) -> Self:
@@ -67,6 +68,14 @@ class KeyRing:
         keys = keyfile.first(_PREFIX)
         keyfile.create(Path(path), keys)
         return cls(keys, Path(path))
+
+    @classmethod
+    def load_or_generate(cls, path: str | Path) -> Self:
+        """The ring of a key file, created if there is none, also by several processes at once."""
+        if not Path(path).exists():
+            with contextlib.suppress(KeyFileExists):
+                return cls.generate_file(path)
+        return cls.load(path)
 
     @property
     def path(self) -> Path | None:
@@ -145,37 +154,31 @@ class KeyRing:
     def _writable(self) -> Path:
         if self._path is None:
             raise KeyRingError(
-                f"The keys come from {ENV_NAME}: put the new key first in that variable and restart every process."
+                f"The keys come from {ENV_NAME}: change that variable and restart every process."
             )
         return self._path
 
 
 _lock = threading.Lock()
-_cached: tuple[object, KeyRing] | None = None
+_cached: tuple[keyfile.Source, KeyRing] | None = None
 
 
 def get_keyring() -> KeyRing:
-    """The hub's ring: from HUB_ENCRYPTION_KEYS, else from the file `settings.HUB_KEYRING`.
+    """The hub's ring: the setting HUB_ENCRYPTION_KEYS (text) or HUB_KEYRING (a file), else the variable.
 
-    Read again when the variable or the file has changed, so that a rotation reaches every process without a
+    Read again when the text or the file has changed, so that a rotation reaches every process without a
     restart. Raises KeyRingError.
     """
     global _cached
-    text = os.environ.get(ENV_NAME, "")
-    source: object
-    path: Path | None = None
-    if text:
-        source = text
-    else:
-        configured = getattr(settings, "HUB_KEYRING", None)
-        if not configured:
-            raise KeyRingError(f"No key ring is configured: set HUB_KEYRING to a key file, or {ENV_NAME}.")
-        path = Path(configured)
-        source = (path, keyfile.fingerprint(path))
+    source = keyfile.source(
+        text=getattr(settings, "HUB_ENCRYPTION_KEYS", "") or "",
+        path=getattr(settings, "HUB_KEYRING", None),
+        env_name=ENV_NAME,
+    )
     cached = _cached
     if cached is not None and cached[0] == source:
         return cached[1]
     with _lock:
-        ring = KeyRing.from_env(text) if path is None else KeyRing.load(path)
+        ring = KeyRing.from_env(source.text) if source.path is None else KeyRing.load(source.path)
         _cached = (source, ring)
     return ring

@@ -1,4 +1,4 @@
-"""The only HTTP client of the hub, blocking (`request`, `Outbound`) and asyncio (`outbound.aio.AsyncOutbound`)."""
+"""The only HTTP client of the hub: blocking (`request`, `Outbound`) and asyncio (`aio.AsyncOutbound`)."""
 
 from apps.kernel.outbound.client import Outbound, request
 from apps.kernel.outbound.errors import (

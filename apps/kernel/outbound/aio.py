@@ -100,7 +100,7 @@ class AsyncOutbound:
         json: Any = None,
         data: Mapping[str, Any] | None = None,
         auth: tuple[str, str] | None = None,
-        timeout: float = 30.0,  # noqa: ASYNC109 (it is a deadline for everything, reported as our own error)
+        timeout: float = 30.0,
         connect_timeout: float = 5.0,
         max_bytes: int = 10 * 2**20,
         truncate_at: int | None = None,
@@ -249,7 +249,7 @@ async def _read(
 
 def _failed(exc: Exception, target: Target) -> OutboundError:
     if isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
-        cause: BaseException = getattr(exc, "os_error", None) or getattr(exc, "certificate_error", exc)
+        cause: Any = getattr(exc, "os_error", None) or getattr(exc, "certificate_error", exc)
         if isinstance(cause, ssl.SSLError | ssl.CertificateError):
             return OutboundConnectionFailed(f"{target.origin}: {tls.explain(cause)}.", code="tls_failed")
         reason = getattr(cause, "strerror", None) or type(cause).__name__

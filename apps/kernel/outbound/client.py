@@ -89,10 +89,10 @@ class Outbound:
         """Send one request and read its answer; 3xx, 4xx and 5xx are answers.
 
         `timeout` (seconds) covers everything, `connect_timeout` the connection and its TLS handshake.
-        `max_bytes` caps the decoded body: larger is OutboundTooLarge, or cut if `truncate`. `params` are added to
-        the URL's own. `data` is sent as a form, `files` as multipart (as in httpx). `allow_http` overrides the
-        policy's. Raises OutboundBlocked, OutboundTimeout, OutboundConnectionFailed, OutboundProtocolError,
-        OutboundTooLarge; InvalidInput for a method or header that cannot be sent.
+        `max_bytes` caps the decoded body: larger is OutboundTooLarge, or cut if `truncate`. `params` are
+        added to the URL's own. `data` is sent as a form, `files` as multipart (as in httpx). `allow_http`
+        overrides the policy's. Raises OutboundBlocked, OutboundTimeout, OutboundConnectionFailed,
+        OutboundProtocolError, OutboundTooLarge; InvalidInput for a method or header that cannot be sent.
         """
         started = time.monotonic()
         target = check_url(prepare.with_params(url, params), self.policy, allow_http=allow_http)

@@ -1,4 +1,4 @@
-"""What can go wrong with a call to another system. Messages name the host, never path, query or credentials."""
+"""What can go wrong with a call to another system. Messages name the host: no path, query or credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Name resolution with a deadline. getaddrinfo(3) has none, so it runs in a thread that may be left behind."""
+"""Name resolution with a deadline. getaddrinfo(3) has none, so a thread runs it, and may be left behind."""
 
 from __future__ import annotations
 

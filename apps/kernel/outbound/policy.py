@@ -1,7 +1,7 @@
 """Which addresses the hub may call: the guard against server-side request forgery.
 
-`ipaddress.is_global` lets a dozen dangerous ranges through, so the list is ours. A name is resolved once; it is
-refused if any address of the answer is not allowed; the connection goes to an address that was checked.
+`ipaddress.is_global` lets a dozen dangerous ranges through, so the list is ours. A name is resolved once; it
+is refused if any address of the answer is not allowed; the connection goes to an address that was checked.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def embedded_v4(ip: IPv6Address) -> IPv4Address | None:
 
 @dataclass(frozen=True, slots=True)
 class OutboundPolicy:
-    """What may be called: the public Internet, and the networks in `allow`; plain HTTP only if `allow_http`."""
+    """What may be called: the public Internet, the networks in `allow`; plain HTTP if `allow_http`."""
 
     allow: tuple[Network, ...] = ()
     allow_http: bool = False
@@ -222,5 +222,5 @@ def permits_text(address: str, policy: OutboundPolicy) -> bool:
 def resolve(
     host: str, port: int, policy: OutboundPolicy, getaddrinfo: GetAddrInfo = socket.getaddrinfo
 ) -> list[str]:
-    """The addresses to connect to. Blocking. Raises OutboundBlocked if any is not allowed, or OutboundConnectionFailed."""
+    """The addresses to connect to, blocking. Raises OutboundBlocked if any is not allowed."""
     return admit(host, lookup(host.strip("[]"), port, getaddrinfo), policy)

@@ -48,7 +48,7 @@ def check_method(method: str) -> str:
 
 
 def check_headers(headers: Headers | None, auth: tuple[str, str] | None) -> list[tuple[str, str]]:
-    """The headers to send, with our defaults and `auth` as Basic. Raises InvalidInput, which quotes no value."""
+    """The headers to send, with our defaults and `auth` as Basic. Raises InvalidInput, quoting no value."""
     items = list(headers.items() if isinstance(headers, Mapping) else headers or ())
     names = set()
     for name, value in items:

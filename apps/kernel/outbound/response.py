@@ -17,7 +17,7 @@ from apps.kernel.redaction import redact_url
 
 @dataclass(frozen=True, slots=True)
 class OutboundResponse:
-    """An HTTP answer, read to its end or to the limit (`truncated`). `elapsed_ms` is wall time in milliseconds."""
+    """An HTTP answer, read to its end or to the limit (`truncated`). `elapsed_ms` is wall time."""
 
     status: int
     headers: CIMultiDictProxy[str] = field(repr=False)
@@ -51,7 +51,7 @@ class OutboundResponse:
 
 
 def headers_of(pairs: Iterable[tuple[str, str]]) -> CIMultiDictProxy[str]:
-    """Case-insensitive headers; bytes beyond ASCII read as Latin-1 (RFC 9110, 5.5), so that any text can be stored."""
+    """Case-insensitive headers; bytes beyond ASCII read as Latin-1 (RFC 9110, 5.5), so all can be stored."""
     result: CIMultiDict[str] = CIMultiDict()
     for name, value in pairs:
         if not value.isascii():

@@ -11,7 +11,7 @@ import certifi
 
 @lru_cache(maxsize=2)
 def context(*, verify: bool) -> ssl.SSLContext:
-    """A client context. Trusted are the system's authorities (SSL_CERT_FILE, SSL_CERT_DIR), else certifi's."""
+    """A client context. It trusts the system's authorities (SSL_CERT_FILE, SSL_CERT_DIR), else certifi's."""
     made = ssl.create_default_context()
     if not verify:
         made.check_hostname = False

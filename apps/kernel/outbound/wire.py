@@ -1,4 +1,4 @@
-"""The network under the blocking client: guarded connects, and one deadline that every read and write minds."""
+"""The network under the blocking client: guarded connects, one deadline that all reads and writes mind."""
 
 from __future__ import annotations
 
