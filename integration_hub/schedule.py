@@ -12,17 +12,17 @@ from celery.schedules import crontab, schedule
 
 @dataclass(frozen=True)
 class Entry:
-    """`task` is rung every `seconds`, or at the moments of `crontab` (UTC), on `queue`."""
+    """`task` is rung every `seconds`, or `at` certain moments (UTC), on `queue`."""
 
     name: str
     task: str
     queue: str
     seconds: float = 0.0
-    crontab: crontab | None = None
+    at: crontab | None = None
 
     @property
     def when(self) -> schedule | crontab:
-        return self.crontab or schedule(self.seconds)
+        return self.at or schedule(self.seconds)
 
     @property
     def expires(self) -> int:
@@ -30,4 +30,7 @@ class Entry:
         return max(int(self.seconds * 2), 30) if self.seconds else 12 * 3600
 
 
-ENTRIES: list[Entry] = []
+ENTRIES: list[Entry] = [
+    Entry("Heartbeat and health checks", "health.heartbeat", "maintenance", seconds=15),
+    Entry("Fold the counts of datasets", "records.fold_counts", "jobs", seconds=600),
+]
