@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="serve", description="Run the hub.")
     parser.add_argument("--only", choices=ROLES, help="run this role alone")
     parser.add_argument("--queues", default=QUEUES, help="what the worker listens to (default: %(default)s)")
+    parser.add_argument("--with-parent", action="store_true", help="stop when the starting process has gone")
     options = parser.parse_args(arguments)
+    parent = os.getppid() if options.with_parent else 0
     try:
         config = load(os.environ)
     except ConfigError as error:
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for role in roles
     ]
     announce = Announcement(config, port) if "web" in roles else None
-    return Supervisor(children, watch=announce).run()
+    return Supervisor(children, watch=announce, parent=parent).run()
 
 
 def free_port(host: str, port: int) -> int:

@@ -53,11 +53,17 @@ class Child:
 
 
 class Supervisor:
-    """Runs children until it is told to stop. `watch` is called every TICK while they run."""
+    """Runs children until it is told to stop, or until the process `parent`, if not 0, has gone.
 
-    def __init__(self, children: Sequence[Child], *, watch: Callable[[], None] | None = None) -> None:
+    `watch` is called every TICK while they run.
+    """
+
+    def __init__(
+        self, children: Sequence[Child], *, watch: Callable[[], None] | None = None, parent: int = 0
+    ) -> None:
         self.children = list(children)
         self._watch = watch
+        self._parent = parent
         self._stops = 0
 
     def run(self) -> int:
@@ -72,6 +78,9 @@ class Supervisor:
                         self._start(child, guardian)
                 if self._watch is not None:
                     self._watch()
+                if self._parent and os.getppid() != self._parent:
+                    say("The process that started the hub has gone.")
+                    break
                 _sleep(wakeup, TICK)
             say("Stopping.")
         finally:

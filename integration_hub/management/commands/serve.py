@@ -16,8 +16,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--only", choices=("web", "worker", "scheduler"))
         parser.add_argument("--queues")
+        parser.add_argument("--with-parent", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
         given = [f"--{name}={options[name]}" for name in ("only", "queues") if options[name]]
+        given += ["--with-parent"] if options["with_parent"] else []
         # Replaces this process, so that the supervisor carries no Django.
         os.execv(sys.executable, [sys.executable, "-m", "integration_hub.runtime.serve", *given])  # noqa: S606
