@@ -9,7 +9,10 @@ import os
 import sys
 from typing import Any
 
+from django.conf import global_settings as django_settings
+
 from integration_hub.admin_settings import UNFOLD as UNFOLD
+from integration_hub.api_settings import OAUTH2_PROVIDER as OAUTH2_PROVIDER
 from integration_hub.api_settings import REST_FRAMEWORK as REST_FRAMEWORK
 from integration_hub.api_settings import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 from integration_hub.celery_settings import celery_settings
@@ -35,6 +38,12 @@ HUB_BASE_URL = HUB.hub_base_url
 HUB_TRUSTED_PROXIES = HUB.hub_trusted_proxies
 HUB_OUTBOUND_ALLOW = [str(network) for network in HUB.hub_outbound_allow]
 HUB_ALLOW_HTTP = HUB.hub_allow_http
+API_KEY_PREFIX, API_KEY_EXPIRY = HUB.api_key_prefix, HUB.api_key_expiry  # days
+API_RATE_LIMIT = HUB.api_rate_limit  # per hour, or None
+WEBHOOK_MAX_RETRIES, WEBHOOK_RETRY_DELAY = HUB.webhook_max_retries, HUB.webhook_retry_delay  # ms; or None
+WEBHOOK_BACKOFF_FACTOR, WEBHOOK_TIMEOUT = HUB.webhook_backoff_factor, HUB.webhook_timeout  # ms; or None
+WEBHOOK_SECRET = HUB.webhook_secret
+BACKUP_S3_BUCKET = HUB.backup_s3_bucket
 # Files of the embedded mode; the kernel prefers the variables HUB_ENCRYPTION_KEYS and HUB_PEPPERS.
 HUB_KEYRING = HUB_HOME / "keyring.json"
 HUB_PEPPERS = HUB_HOME / "peppers.json"
@@ -86,6 +95,7 @@ OAUTH2_PROVIDER_GRANT_MODEL = "apikeys.Grant"
 OAUTH2_PROVIDER_DEVICE_GRANT_MODEL = "apikeys.DeviceGrant"
 
 MIDDLEWARE = [
+    "apps.kernel.api.middleware.RequestIdMiddleware",
     "integration_hub.middleware.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -191,6 +201,10 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = _mail.sender
 EMAIL_SUBJECT_PREFIX = "[Integration Hub] "
 
 # --- who may come in, and what a browser may do
+PASSWORD_HASHERS = [
+    *django_settings.PASSWORD_HASHERS,
+    "apps.apikeys.hashers.KeyedHasher",  # of OAuth2 client secrets, never of passwords
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},

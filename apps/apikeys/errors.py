@@ -1,0 +1,26 @@
+"""What may go wrong with API keys."""
+
+from __future__ import annotations
+
+from apps.kernel.errors import BadRequest, Forbidden, Unauthenticated
+
+
+class KeyRefused(Unauthenticated):
+    """Unknown, misspelt, wrong, revoked, suspended or expired: the holder of a wrong key learns nothing more."""
+
+    code = "invalid_key"
+    title = "The API key is not valid"
+
+
+class KeyInAddress(BadRequest):
+    """A key in a query string ends up in logs, histories and referrers."""
+
+    code = "key_in_query_string"
+    title = "API keys do not belong into addresses"
+
+
+class ScopeNotHeld(Forbidden):
+    """Nobody gives away what they do not have."""
+
+    code = "scope_not_held"
+    title = "The key would be allowed more than you are"

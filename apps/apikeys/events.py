@@ -1,0 +1,57 @@
+"""Events about API keys. None carries the key or its hash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.events.catalog import EventType
+
+_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "required": ["id", "name", "status", "environment", "key_type"],
+    "properties": {
+        "id": {"type": "string", "description": "The key's number."},
+        "name": {"type": "string"},
+        "prefix": {"type": "string", "description": "The beginning of the key, to recognize it by."},
+        "status": {"type": "string", "enum": ["active", "suspended", "expired", "revoked"]},
+        "key_type": {"type": "string", "enum": ["public", "secret", "restricted"]},
+        "environment": {"type": "string", "enum": ["production", "sandbox", "development", "testing"]},
+        "expires_at": {"type": ["string", "null"], "format": "date-time"},
+        "successor": {"type": "string", "description": "After a rotation, the number of the new key."},
+        "reason": {"type": "string"},
+    },
+}
+
+
+def _sample(status: str, **more: str) -> dict[str, Any]:
+    return {
+        "id": "KEY-2026-00001",
+        "name": "Web shop",
+        "prefix": "sk_live_4fGh7Kq2Lm",
+        "status": status,
+        "key_type": "secret",
+        "environment": "production",
+        "expires_at": "2027-11-22T09:00:00Z",
+        **more,
+    }
+
+
+def _type(verb: str, description: str, status: str, **more: str) -> EventType:
+    return EventType(f"api_key.{verb}", description, _SCHEMA, _sample(status, **more), group="API keys")
+
+
+EVENT_TYPES = (
+    _type("created", "An API key was created.", "active"),
+    _type(
+        "rotated",
+        "An API key got a successor; it lives on until the overlap ends.",
+        "active",
+        successor="KEY-2026-00002",
+    ),
+    _type("suspended", "An API key was suspended.", "suspended", reason="Being looked into"),
+    _type("resumed", "A suspended API key works again.", "active"),
+    _type("revoked", "An API key was revoked for ever.", "revoked", reason="No longer needed"),
+    _type("expired", "An API key reached the end of its life.", "expired"),
+    _type("exposed", "An API key was seen in an address, where logs keep it. Rotate it.", "active"),
+)

@@ -1,0 +1,14 @@
+from apps.apikeys.models.idempotency import IdempotencyRecord
+from apps.apikeys.models.keys import APIKey
+from apps.apikeys.models.oauth import AccessToken, Application, DeviceGrant, Grant, IDToken, RefreshToken
+
+__all__ = [
+    "APIKey",
+    "AccessToken",
+    "Application",
+    "DeviceGrant",
+    "Grant",
+    "IDToken",
+    "IdempotencyRecord",
+    "RefreshToken",
+]

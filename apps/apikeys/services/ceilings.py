@@ -1,0 +1,82 @@
+"""Nobody gives a key more than they hold themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any
+
+from apps.apikeys.errors import ScopeNotHeld
+from apps.apikeys.models import APIKey
+from apps.tenants.principals import Principal
+from apps.tenants.roles import allows
+
+PERMISSIONS = ("read", "write", "delete", "admin")
+# Lists that restrict when they are not empty.
+_LISTS = (
+    "allowed_resources",
+    "allowed_endpoints",
+    "allowed_origins",
+    "allowed_referers",
+    "allowed_user_agents",
+)
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The most that a key may be allowed."""
+
+    scopes: frozenset[str]
+    permissions: frozenset[str] = frozenset(PERMISSIONS)
+    restrictions: dict[str, list[str]] = field(default_factory=dict)
+    require_https: bool = False
+
+
+def of_key(key: APIKey) -> Ceiling:
+    return Ceiling(
+        scopes=frozenset(key.scopes),
+        permissions=frozenset(name for name, given in key.permissions.items() if given),
+        restrictions={name: list(getattr(key, name)) for name in (*_LISTS, "ip_whitelist")},
+        require_https=key.require_https,
+    )
+
+
+def of(principal: Principal) -> Ceiling:
+    """What a caller may give away: a key what it has, a person what their role has."""
+    key: Any = getattr(principal, "key", None)
+    return of_key(key) if isinstance(key, APIKey) else Ceiling(scopes=principal.scopes)
+
+
+def check(key: APIKey, ceiling: Ceiling) -> None:
+    """Raises ScopeNotHeld if the key may do more than the ceiling."""
+    check_not_raised(key, ceiling)
+    for name in _LISTS:
+        held = ceiling.restrictions.get(name) or []
+        if held and not (set(getattr(key, name)) and set(getattr(key, name)) <= set(held)):
+            raise ScopeNotHeld(f"You are limited by {name} to {', '.join(held)}; the key must be, too.")
+    held = ceiling.restrictions.get("ip_whitelist") or []
+    if held and not (key.ip_whitelist and all(_inside(network, held) for network in key.ip_whitelist)):
+        raise ScopeNotHeld(f"You are limited to the addresses {', '.join(held)}; the key must be, too.")
+    if ceiling.require_https and not key.require_https:
+        raise ScopeNotHeld("You are limited to HTTPS; the key must be, too.")
+
+
+def check_not_raised(key: APIKey, ceiling: Ceiling) -> None:
+    """Raises ScopeNotHeld if the key has scopes or permissions that the ceiling has not."""
+    lacking = [scope for scope in key.scopes if not allows(ceiling.scopes, scope)]
+    if lacking:
+        raise ScopeNotHeld(
+            f"Not to be given: {', '.join(sorted(lacking))}. A new key may have at most your own scopes."
+        )
+    over = [name for name, given in key.permissions.items() if given and name not in ceiling.permissions]
+    if over:
+        raise ScopeNotHeld(f"Not to be given: the permission to {', '.join(over)}.")
+
+
+def _inside(network: str, held: list[str]) -> bool:
+    inner = ip_network(network, strict=False)
+    for text in held:
+        outer: Any = ip_network(text, strict=False)
+        if outer.version == inner.version and inner.subnet_of(outer):
+            return True
+    return False

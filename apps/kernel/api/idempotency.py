@@ -1,0 +1,173 @@
+"""Idempotency-Key on POST (draft-ietf-httpapi-idempotency-key-header): the same call has one effect.
+
+Within 24 hours, the same caller, method, path and key with the same body get the stored answer, marked
+`Idempotent-Replayed: true`; another body gets 422; while the first still runs, 409. Answers of status 429 and
+5xx are not stored: trying again tries again. A call that crashed frees its key when its lease ends.
+
+The kernel has no tables: the store is registered by the app that has one (`use`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.utils.http import parse_header_parameters
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.kernel.api.parsers import too_large
+from apps.kernel.api.versions import canonical_path
+from apps.kernel.errors import BadRequest, Conflict, InvalidInput
+
+HOURS = 24
+REPLAYED = "Idempotent-Replayed"
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_KEPT_HEADERS = ("Location", "ETag", "Content-Type", "API-Version", "Link")
+_IN_MEMORY = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What identifies a call: who, which key, where; and the fingerprint of what was sent."""
+
+    organization_id: UUID
+    caller: str
+    key: str
+    method: str
+    path: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A stored answer."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class InFlight(Conflict):
+    code = "idempotency_in_flight"
+    title = "The same call is still running"
+
+
+class OtherBody(InvalidInput):
+    code = "idempotency_key_reused"
+    title = "The Idempotency-Key was used for another body"
+
+
+class Store(Protocol):
+    """Where answers are kept."""
+
+    def begin(self, call: Call, *, lease: int) -> Answer | UUID:
+        """The stored answer, or a token with which the call may run. Raises InFlight or OtherBody."""
+
+    def finish(self, token: UUID, answer: Answer) -> None:
+        """Keep the answer, if the token still holds the call."""
+
+    def release(self, token: UUID) -> None:
+        """Forget the call, so that it may be tried again."""
+
+
+_store: Store | None = None
+
+
+def use(store: Store) -> None:
+    """Register the store, in `AppConfig.ready()`."""
+    global _store
+    _store = store
+
+
+def run(view: Any, request: Request, handler: Callable[[], Any]) -> HttpResponse:
+    """Answer a POST that has an Idempotency-Key: replay, or run the handler and keep what it answers."""
+    token: UUID | None = None
+    try:
+        caller = request.auth
+        if caller is None or _store is None:
+            return view.finish(handler())  # type: ignore[no-any-return]
+        found = _store.begin(_call_of(view, request), lease=view.idempotency_lease)
+        if isinstance(found, Answer):
+            return _replay(found)
+        token = found
+        response = handler()
+    except Exception as exc:
+        response = view.handle_exception(exc)
+    try:
+        response = view.finish(response)
+        if isinstance(response, Response):
+            response.render()
+    except BaseException:
+        if token is not None and _store is not None:
+            _store.release(token)
+        raise
+    if token is not None and _store is not None:
+        _keep(_store, token, response)
+    return response  # type: ignore[no-any-return]
+
+
+def _keep(store: Store, token: UUID, response: HttpResponse) -> None:
+    if response.status_code == 429 or response.status_code >= 500 or response.streaming:
+        store.release(token)
+        return
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    store.finish(token, Answer(response.status_code, response.content, headers))
+
+
+def _replay(answer: Answer) -> HttpResponse:
+    return HttpResponse(answer.body, status=answer.status, headers={**answer.headers, REPLAYED: "true"})
+
+
+def _call_of(view: Any, request: Request) -> Call:
+    key = request.META["HTTP_IDEMPOTENCY_KEY"].strip()
+    if not _KEY.fullmatch(key):
+        raise BadRequest(
+            "Idempotency-Key must be 1 to 255 visible ASCII characters; a random UUID is a good choice.",
+            code="invalid_idempotency_key",
+        )
+    actor = request.auth.actor
+    return Call(
+        organization_id=request.auth.organization.pk,
+        caller=f"{actor.kind}:{actor.ref}",
+        key=key,
+        method=request.method or "",
+        path=canonical_path(request.path),
+        fingerprint=_fingerprint(view, request),
+    )
+
+
+def _fingerprint(view: Any, request: Request) -> str:
+    """SHA-256 of query string, content type and body. The body can be read again afterwards."""
+    inner = request._request
+    content_type, options = parse_header_parameters(inner.META.get("CONTENT_TYPE", ""))
+    digest = hashlib.sha256()
+    for part in (inner.META.get("QUERY_STRING", ""), content_type):
+        digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
+    limit = None if getattr(view, "streams_body", False) else view.max_body_bytes
+    # Clients choose the boundary of a multipart body anew at each try.
+    boundary = options.get("boundary", "").encode("utf-8", "surrogateescape")
+    # Kept in a temporary file above a megabyte: the view may stream far more than fits into memory.
+    copy = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - lives as long as the request
+    size, tail = 0, b""
+    while chunk := inner.read(64 * 1024):
+        size += len(chunk)
+        if limit is not None and size > limit:
+            raise too_large(limit)
+        copy.write(chunk)
+        if boundary:
+            chunk = (tail + chunk).replace(boundary, b"")
+            keep = len(boundary) - 1
+            tail, chunk = chunk[-keep:], chunk[:-keep]
+        digest.update(chunk)
+    digest.update(tail)
+    copy.seek(0)
+    inner._stream = copy  # type: ignore[attr-defined]
+    inner._read_started = False
+    return digest.hexdigest()
