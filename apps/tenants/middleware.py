@@ -20,7 +20,7 @@ OPEN_VIEWS = frozenset({"login", "logout", "password_change", "password_change_d
 
 
 class OrganizationMiddleware:
-    """Sets `request.organization`, `request.principal` and `request.actor`; all None without a session's user.
+    """Sets `request.organization`, `request.principal` and `request.actor`; None without a session's user.
 
     The choice is kept in the session and is believed only as long as the user may work there; otherwise the
     first of their organizations is taken. In the admin, a user without any sees a page that says so.

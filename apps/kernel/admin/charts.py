@@ -1,0 +1,108 @@
+"""Small charts without a library: an SVG line and HTML bars, made on the server, that obey the theme."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+TONES = ("a", "b", "c", "d", "e", "f", "good", "bad", "warn", "busy", "quiet")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One colour of a bar chart: a name, a value for each bar, and a tone (`good`, `bad`, `a` … `f`)."""
+
+    name: str
+    values: tuple[float, ...]
+    tone: str = "a"
+
+
+def sparkline(values: Sequence[float], *, label: str = "", width: int = 120, height: int = 28) -> SafeString:
+    """A line without axes: how a number went. `label` is read out and shown on hover."""
+    if not values or not any(values):
+        return format_html('<span class="hub-muted" title="{}">no activity</span>', label)
+    top = max(values) or 1
+    step = width / max(1, len(values) - 1)
+    points = [
+        (round(i * step, 1), round(height - 2 - v / top * (height - 4), 1)) for i, v in enumerate(values)
+    ]
+    line = " ".join(f"{x},{y}" for x, y in points)
+    return format_html(
+        '<svg class="hub-spark" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img"'
+        ' aria-label="{label}">'
+        '<title>{label}</title><polygon points="0,{h} {line} {w},{h}"></polygon>'
+        '<polyline points="{line}"></polyline></svg>',
+        w=width,
+        h=height,
+        line=line,
+        label=label or "trend",
+    )
+
+
+def bar_chart(
+    labels: Sequence[str], series: Sequence[Series], *, unit: str = "", height: int = 160
+) -> SafeString:
+    """Stacked bars with a legend; each bar tells its numbers on hover. `labels` name the bars."""
+    totals = [sum(s.values[i] for s in series) for i in range(len(labels))]
+    top = max(totals, default=0)
+    if not top:
+        return format_html(
+            '<p class="hub-chart-empty">Nothing{} in this time.</p>', f" of {unit}" if unit else ""
+        )
+    every = max(1, len(labels) // 8)
+    bars = format_html_join(
+        "",
+        '<div class="hub-bar" title="{}"><div class="hub-stack">{}</div><span>{}</span></div>',
+        (
+            (
+                _told(label, series, i, unit),
+                format_html_join(
+                    "",
+                    '<i class="hub-tone-{}" style="height:{}%"></i>',
+                    (
+                        (s.tone if s.tone in TONES else "a", round(s.values[i] / top * 100, 2))
+                        for s in reversed(series)
+                        if s.values[i]
+                    ),
+                ),
+                label if i % every == 0 else "",
+            )
+            for i, label in enumerate(labels)
+        ),
+    )
+    legend = format_html_join(
+        "",
+        '<li><i class="hub-tone-{}"></i>{} <b>{}</b></li>',
+        ((s.tone if s.tone in TONES else "a", s.name, f"{sum(s.values):,.0f}") for s in series),
+    )
+    return format_html(
+        '<figure class="hub-chart"><div class="hub-bars" style="height:{}px" role="img" aria-label="{}">'
+        '<span class="hub-top">{}</span>{}</div><ul class="hub-legend">{}</ul></figure>',
+        height,
+        f"{sum(totals):,.0f} {unit} in all".replace("  ", " "),
+        f"{top:,.0f}",
+        bars,
+        legend,
+    )
+
+
+def _told(label: str, series: Sequence[Series], i: int, unit: str) -> str:
+    parts = [f"{s.name}: {s.values[i]:,.0f}" for s in series if s.values[i]]
+    return f"{label}: " + (", ".join(parts) if parts else "none") + (f" {unit}" if unit and parts else "")
+
+
+def tracker(cells: Sequence[tuple[str, str]]) -> SafeString:
+    """A row of small cells, oldest first, each a tone (good, bad, warn, quiet) and what it tells on hover."""
+    if not cells:
+        return mark_safe('<span class="hub-muted">no checks yet</span>')
+    return format_html(
+        '<span class="hub-tracker">{}</span>',
+        format_html_join(
+            "",
+            '<i class="hub-tone-{}" title="{}"></i>',
+            ((tone if tone in TONES else "quiet", text) for tone, text in cells),
+        ),
+    )

@@ -1,0 +1,139 @@
+"""Whose rows the admin shows: every queryset, lookup, choice list and object address goes through here.
+
+What belongs to another organization does not exist, in the same words as what never existed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db import models
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin as UnfoldModelAdmin
+
+from apps.kernel.admin.access import organization_of
+from apps.kernel.admin.dependants import public_ref
+from apps.kernel.admin.filters import filter_for
+
+# What Unfold's range filters append to a field's name.
+_RANGE = re.compile(r"_(from|to)(_[01])?")
+
+
+def scoped_rows(request: HttpRequest, model: type[models.Model], site: AdminSite) -> models.QuerySet[Any]:
+    """The rows of `model` that the user may choose from in the current organization.
+
+    A registered HubModelAdmin decides; without one, a field called `organization` does; a model that has
+    neither offers nothing.
+    """
+    registered = site._registry.get(model)
+    if isinstance(registered, ScopedAdmin):
+        return registered.get_queryset(request)
+    organization = organization_of(request)
+    try:
+        model._meta.get_field("organization")
+    except FieldDoesNotExist:
+        return model._default_manager.none()
+    if organization is None:
+        return model._default_manager.none()
+    return model._default_manager.filter(organization=organization)
+
+
+class ScopedAdmin(UnfoldModelAdmin):
+    """Scopes a ModelAdmin to `request.organization` through `organization_path`.
+
+    `organization_path` is the lookup from the model to its organization (`"organization"`,
+    `"integration__organization"`); None only for what belongs to the whole installation, which then only
+    the operator (superuser) sees.
+    """
+
+    organization_path: str | None = "organization"
+    # Lookups that addresses may use besides those of `list_filter`, such as `integration__number`.
+    allowed_lookups: Sequence[str] = ()
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        rows = super().get_queryset(request)
+        if self.organization_path is None:
+            return rows if getattr(request.user, "is_superuser", False) else rows.none()
+        organization = organization_of(request)
+        if organization is None:
+            return rows.none()
+        return rows.filter(**{self.organization_path: organization})
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any | None:
+        """By public id (`int_01h…`), number (`INT-2026-00001`) or key, always inside the organization."""
+        if from_field:
+            return super().get_object(request, object_id, from_field)
+        rows = self.get_queryset(request)
+        text = str(object_id)
+        try:
+            parse = getattr(self.model, "parse_public_id", None)
+            if parse is not None and (key := parse(text)) is not None:
+                return rows.filter(pk=key).first()
+            if self._has_number and text.count("-") == 2:
+                return rows.filter(number=text).first()
+            return rows.filter(pk=self.opts.pk.to_python(text)).first()
+        except (ValidationError, ValueError):
+            return None
+
+    @property
+    def _has_number(self) -> bool:
+        return any(field.name == "number" for field in self.opts.concrete_fields)
+
+    def object_url(self, obj: models.Model, view: str = "change") -> str:
+        """The address of an object's page, by its public id or number."""
+        from django.urls import reverse
+
+        name = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_{view}"
+        return reverse(name, args=[public_ref(obj)])
+
+    def list_url(self) -> str:
+        from django.urls import reverse
+
+        return reverse(f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_changelist")
+
+    # --- what addresses may ask for
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only what a filter of this list uses: any other lookup could be used to guess hidden values."""
+        if request is None or not super().lookup_allowed(lookup, value, request):
+            return False
+        names = {item if isinstance(item, str) else item[0] for item in self._named_filters(request)}
+        names |= {*self.allowed_lookups, "pk__in", "pk__exact", f"{self.opts.pk.name}__exact"}
+        if self.date_hierarchy:
+            names.add(self.date_hierarchy)
+        return any(
+            lookup == name or lookup.startswith(f"{name}__") or _RANGE.fullmatch(lookup.removeprefix(name))
+            for name in names
+        )
+
+    def _named_filters(self, request: HttpRequest) -> list[Any]:
+        found: list[Any] = []
+        for item in self.get_list_filter(request):
+            if isinstance(item, (str, tuple)):
+                found.append(item)
+            elif parameter := getattr(item, "parameter_name", None):
+                found.append(parameter)
+        return found
+
+    def get_list_filter(self, request: HttpRequest) -> Sequence[Any]:
+        return [filter_for(self.model, item) for item in super().get_list_filter(request)]
+
+    # --- choices of forms
+
+    def formfield_for_foreignkey(
+        self, db_field: models.ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        if "queryset" not in kwargs:
+            kwargs["queryset"] = scoped_rows(request, db_field.remote_field.model, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(
+        self, db_field: models.ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        if "queryset" not in kwargs:
+            kwargs["queryset"] = scoped_rows(request, db_field.remote_field.model, self.admin_site)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)

@@ -1,0 +1,3 @@
+"""The staff door of tenants: organization settings, members, projects."""
+
+from apps.tenants.admin import site as site
