@@ -44,9 +44,9 @@ WEBHOOK_MAX_RETRIES, WEBHOOK_RETRY_DELAY = HUB.webhook_max_retries, HUB.webhook_
 WEBHOOK_BACKOFF_FACTOR, WEBHOOK_TIMEOUT = HUB.webhook_backoff_factor, HUB.webhook_timeout  # ms; or None
 WEBHOOK_SECRET = HUB.webhook_secret
 BACKUP_S3_BUCKET = HUB.backup_s3_bucket
-# Files of the embedded mode; the kernel prefers the variables HUB_ENCRYPTION_KEYS and HUB_PEPPERS.
-HUB_KEYRING = HUB_HOME / "keyring.json"
-HUB_PEPPERS = HUB_HOME / "peppers.json"
+# Key ring and peppers: the variable's text where it is set, else the embedded mode's file.
+HUB_ENCRYPTION_KEYS, HUB_PEPPERS_JSON = HUB.hub_encryption_keys, HUB.hub_peppers
+HUB_KEYRING, HUB_PEPPERS = HUB_HOME / "keyring.json", HUB_HOME / "peppers.json"
 
 DEBUG = HUB.debug
 ALLOWED_HOSTS = list(HUB.allowed_hosts)

@@ -84,6 +84,23 @@ def generate_once(path: Path, write: Callable[[Path], object]) -> None:
         candidate.unlink(missing_ok=True)
 
 
+def note_address(config: Config, address: str) -> None:
+    """Keep the address that the running hub answers at, for commands that tell it; empty removes it."""
+    path = config.hub_home / "address"
+    if not address:
+        path.unlink(missing_ok=True)
+        return
+    path.write_text(address, encoding="ascii")
+
+
+def running_address(config: Config) -> str:
+    """The address that the running hub of this HUB_HOME has noted, or nothing."""
+    try:
+        return (config.hub_home / "address").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 def _write(path: Path, text: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     with os.fdopen(handle, "w", encoding="ascii") as file:

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from integration_hub.config import PROJECT, Config, ConfigError, load
+from integration_hub.runtime import home
 from integration_hub.runtime.supervisor import Child, Supervisor, say
 
 ROLES = ("web", "worker", "scheduler")
@@ -61,7 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for role in roles
     ]
     announce = Announcement(config, port) if "web" in roles else None
-    return Supervisor(children, watch=announce, parent=parent).run()
+    try:
+        return Supervisor(children, watch=announce, parent=parent).run()
+    finally:
+        if announce is not None:
+            home.note_address(config, "")
 
 
 def free_port(host: str, port: int) -> int:
@@ -112,6 +117,7 @@ class Announcement:
         self._place = (local, port)
         # HUB_PORT=0 was decided after the configuration was read.
         self._url = config.hub_base_url if config.hub_port else f"http://{local}:{port}"
+        self._config = config
         self._said = False
         self._next = time.monotonic() + 1
 
@@ -121,6 +127,8 @@ class Announcement:
         self._next = time.monotonic() + 0.5
         if self._answers():
             self._said = True
+            with contextlib.suppress(OSError):
+                home.note_address(self._config, self._url)
             say(f"The hub is ready at {self._url}/")
 
     def _answers(self) -> bool:
