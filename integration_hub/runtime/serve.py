@@ -12,22 +12,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import http.client
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from integration_hub.config import PROJECT, Config, ConfigError, load
 from integration_hub.runtime import home
+from integration_hub.runtime.probe import answers
 from integration_hub.runtime.supervisor import Child, Supervisor, say
 
 ROLES = ("web", "worker", "scheduler")
 QUEUES = "default,sync,jobs,webhooks,maintenance"
-LIVE = "/api/health/live"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,11 +111,10 @@ class Announcement:
     """Says once where the hub is, as soon as it answers there."""
 
     def __init__(self, config: Config, port: int) -> None:
-        local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.hub_host, config.hub_host)  # noqa: S104
-        self._place = (local, port)
-        # HUB_PORT=0 was decided after the configuration was read.
-        self._url = config.hub_base_url if config.hub_port else f"http://{local}:{port}"
         self._config = config
+        self._port = port
+        # HUB_PORT=0 was decided after the configuration was read.
+        self._url = config.hub_base_url if config.hub_port else f"http://{config.hub_host}:{port}"
         self._said = False
         self._next = time.monotonic() + 1
 
@@ -125,19 +122,11 @@ class Announcement:
         if self._said or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + 0.5
-        if self._answers():
+        if answers(self._config.hub_host, self._port, self._url, timeout=0.5):
             self._said = True
             with contextlib.suppress(OSError):
                 home.note_address(self._config, self._url)
             say(f"The hub is ready at {self._url}/")
-
-    def _answers(self) -> bool:
-        connection = http.client.HTTPConnection(*self._place, timeout=0.5)
-        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
-            host = urlsplit(self._url).netloc
-            connection.request("GET", LIVE, headers={"Host": host})
-            return connection.getresponse().status < 500
-        return False
 
 
 if __name__ == "__main__":
