@@ -44,7 +44,13 @@ if os.environ.get("TEST_DATABASE_URL"):
     os.environ["HUB_PEPPERS"] = _keys()
 
 from integration_hub.settings import *  # noqa: E402, F403
-from integration_hub.settings import CACHES, DATABASES, MIDDLEWARE  # noqa: E402
+from integration_hub.settings import (  # noqa: E402
+    CACHES,
+    DATABASES,
+    INSTALLED_APPS,
+    MIDDLEWARE,
+    PASSWORD_HASHERS,
+)
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, as in life: an in-memory database is shared between threads by other rules.
@@ -54,7 +60,9 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 CACHES["default"]["KEY_PREFIX"] = f"hub-test-{secrets.token_hex(4)}"
 # Finding every static file anew for every test client costs more than the tests.
 MIDDLEWARE = [name for name in MIDDLEWARE if "whitenoise" not in name]
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *PASSWORD_HASHERS]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 CELERY_BROKER_URL = "memory://"
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {}
+# Tables for the kernel's abstract models, which has none of its own.
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.kernel.sample"]
