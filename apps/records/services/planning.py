@@ -289,23 +289,13 @@ class Guard:
                 if text is None:
                     continue
                 mine = existing.record if existing is not None else None
-                holder = holders.setdefault(text, (row.number, mine))
+                if text in taken and taken[text] != mine:
+                    reason = "another record has this value"
+                else:
+                    holder = holders.setdefault(text, (row.number, mine))
+                    if holder[0] == row.number or (mine is not None and holder[1] == mine):
+                        continue
+                    reason = f"row {holder[0]} has the same value"
+                wrong.add(row.number)
                 label = self.dataset.fields_by_name[name].title
-                if holder[0] != row.number and (mine is None or holder[1] != mine):
-                    wrong.add(row.number)
-                    plan.refuse(
-                        row,
-                        name,
-                        text,
-                        "not_unique",
-                        f"“{label}” must be unique; row {holder[0]} has the same value.",
-                    )
-                elif text in taken and taken[text] != mine:
-                    wrong.add(row.number)
-                    plan.refuse(
-                        row,
-                        name,
-                        text,
-                        "not_unique",
-                        f"“{label}” must be unique; another record has this value.",
-                    )
+                plan.refuse(row, name, text, "not_unique", f"“{label}” must be unique; {reason}.")

@@ -17,6 +17,7 @@ from apps.kernel.errors import InvalidInput
 from apps.records.mapping import CompiledMapper, MappingSpec, compile_mapping
 from apps.records.models import Dataset, Origin, Record, SeenRecord
 from apps.records.services import bulk, links
+from apps.records.services.lookups import Finder
 from apps.records.services.outcomes import BatchOutcome, LinkSource, Mode, UpsertResult, UpsertStopped
 from apps.records.services.planning import Existing, Guard, Plan, Row, by_keys, key_text
 from apps.records.services.store import DELETED, Batch, Write, apply, origin_of
@@ -107,6 +108,7 @@ class _Run:
         self.dry_run = dry_run
         self.stop_on_error = stop_on_error
         self.guard = Guard(dataset)
+        self.finder = Finder(dataset.organization)
 
     def all(
         self,
@@ -139,7 +141,7 @@ class _Run:
     def one(self, part: list[Any], number: int, origin: Origin) -> BatchOutcome:
         """Write one batch, in the caller's transaction."""
         outcome = BatchOutcome(first_row=number, rows=len(part))
-        mapped = self.mapper.map_rows(part, number)
+        mapped = self.mapper.map_rows(part, number, lookup=self.finder)
         outcome.problems.extend(mapped.problems)
         rows = [
             Row(n, values, missing)
