@@ -26,7 +26,7 @@ from apps.records.fields.problems import refuse
 
 _IS_TEXT = "v.__class__ is str"
 _PLAIN = f"{_IS_TEXT} and (v := v.strip()) and v.isascii() and '\\0' not in v"
-KEY_LENGTH = 255
+KEY_LENGTH = 190
 """Characters of a record's key at most."""
 
 

@@ -1,0 +1,37 @@
+"""What the mapping of rows gives: checked values, and what was wrong with the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class RowProblem(NamedTuple):
+    """One thing wrong with one row.
+
+    `field` is the dataset's, empty if the row as a whole is wrong; `column` is the source's; `value` is what
+    the source held, shortened, and masked if the field is sensitive.
+    """
+
+    row: int
+    field: str
+    column: str
+    value: str
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class MappedBatch:
+    """The good rows, and the problems of the others.
+
+    `rows`, `values` and `missing` run in parallel, one entry per good row: its ordinal number, its canonical
+    values, and the required fields that the source did not have at all, which matters if a record is to be
+    created. A value of null says that the source was blank; what the source did not have is not in `values`.
+    """
+
+    rows: list[int] = field(default_factory=list)
+    values: list[dict[str, Any]] = field(default_factory=list)
+    missing: list[Sequence[str]] = field(default_factory=list)
+    problems: list[RowProblem] = field(default_factory=list)
