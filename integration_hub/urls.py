@@ -11,3 +11,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/", include("integration_hub.api")),
 ]
+
+handler400 = "apps.kernel.api.handlers.bad_request"
+handler403 = "apps.kernel.api.handlers.permission_denied"
+handler404 = "apps.kernel.api.handlers.page_not_found"
+handler500 = "apps.kernel.api.handlers.server_error"

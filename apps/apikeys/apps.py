@@ -7,6 +7,7 @@ class ApikeysConfig(AppConfig):
     verbose_name = "API access"
 
     def ready(self) -> None:
+        from apps.apikeys.api import schema as schema
         from apps.apikeys.events import EVENT_TYPES
         from apps.apikeys.services.idempotency import DatabaseStore
         from apps.events.catalog import event_types

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from django.utils.functional import classproperty
 from rest_framework.request import Request
 from rest_framework.versioning import URLPathVersioning
 
@@ -79,18 +80,18 @@ class HubVersioning(URLPathVersioning):
 
     version_param = "version"
 
-    @property
-    def allowed_versions(self) -> list[str]:  # type: ignore[override]
+    @classproperty
+    def allowed_versions(cls) -> list[str]:  # noqa: N805
         return [spec.name for spec in versions.all()]
 
-    @property
-    def default_version(self) -> str:  # type: ignore[override]
+    @classproperty
+    def default_version(cls) -> str:  # noqa: N805
         return versions.oldest.name
 
     def determine_version(self, request: Request, *args: Any, **kwargs: Any) -> str:
         named = kwargs.get(self.version_param)
         if named is None:
-            return self.default_version
+            return versions.oldest.name
         if versions.get(named) is None:
             known = ", ".join(self.allowed_versions)
             raise NotFound(f"There is no version “{named}” of this API. Versions: {known}.")

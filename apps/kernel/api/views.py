@@ -16,6 +16,7 @@ in `self.principal`, `self.organization` and `self.actor`, and its checked query
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from django.db import models
@@ -25,6 +26,7 @@ from rest_framework import exceptions
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.viewsets import ViewSetMixin
 
 from apps.kernel.api import etag, idempotency
@@ -38,8 +40,6 @@ from apps.kernel.errors import NotFound
 from apps.kernel.models import TimeOrdered
 
 Parameters = Iterable[str | Parameter]
-
-_LIST_MAX = 200
 
 
 class HubAPIView(GenericAPIView[Any]):
@@ -61,6 +61,10 @@ class HubAPIView(GenericAPIView[Any]):
     organization_path: ClassVar[str] = "organization"
     lookup_url_kwarg: ClassVar[str] = "id"  # type: ignore[misc]
     lookup_value_regex: ClassVar[str] = "[^/]+"
+
+    # Action or method → serializer of the body, and of the answer (with its status, if that is not 200).
+    inputs: ClassVar[Mapping[str, type[Serializer[Any]]]] = {}
+    outputs: ClassVar[Mapping[str, type[Serializer[Any]] | tuple[int, type[Serializer[Any]] | None]]] = {}
 
     max_body_bytes: ClassVar[int] = MAX_JSON_BYTES
     # How long a POST with an Idempotency-Key may run before another with the same key takes over, in seconds.
@@ -89,12 +93,22 @@ class HubAPIView(GenericAPIView[Any]):
     def actor(self) -> Any:
         return self.principal.actor
 
+    @property
+    def what(self) -> str:
+        """The action of a view set, else the HTTP method in small letters."""
+        return self.action or (self.request.method or "get").lower()
+
     def needed_scope(self) -> str | None:
         """The scope declared for what is being done, PUBLIC, or None."""
         if self.action is not None and self.action in self.scopes:
             return self.scopes[self.action]
         method = (self.request.method or "").lower()
         return self.scopes.get("get" if method == "head" else method)
+
+    def required_scopes(self) -> list[str]:
+        """The declared scope as a list, for the documentation; empty if it is public."""
+        scope = self.needed_scope()
+        return [scope] if scope and scope != PUBLIC else []
 
     # One request.
 
@@ -163,32 +177,22 @@ class HubAPIView(GenericAPIView[Any]):
     # What a list may be asked.
 
     def declared_parameters(self) -> dict[str, Parameter]:
-        """All query parameters of the present action, by name."""
-        key = self.action or (self.request.method or "get").lower()
-        cached: dict[str, dict[str, Parameter]] = self.__class__.__dict__.get("_declared", {})
-        if key in cached and self.has_fixed_parameters:
-            return cached[key]
-        found = self.parameters_of(key)
-        if self.has_fixed_parameters:
-            if "_declared" not in self.__class__.__dict__:
-                type.__setattr__(self.__class__, "_declared", {})
-            self.__class__.__dict__["_declared"][key] = found
-        return found
+        """All query parameters of the present action, by name. Override where they depend on the request."""
+        return _parameters_of(type(self), self.what)
 
-    # False for a view whose parameters depend on the request.
-    has_fixed_parameters: ClassVar[bool] = True
-
-    def parameters_of(self, key: str) -> dict[str, Parameter]:
-        declared = self.query_parameters
+    @classmethod
+    def parameters_of(cls, key: str) -> dict[str, Parameter]:
+        """The declared parameters of an action or method, with those that come with pages."""
+        declared = cls.query_parameters
         if isinstance(declared, Mapping):
             mine: Parameters = declared.get(key, ())
         else:
             mine = declared if key in ("list", "retrieve", "get", "head") else ()
         found: dict[str, Parameter] = {}
-        if self.is_list(key):
+        if cls.is_list(key):
             found |= declare([LIMIT, CURSOR])
-            if self.ordering_fields:
-                names = tuple(self.ordering_fields)
+            if cls.ordering_fields:
+                names = tuple(cls.ordering_fields)
                 both = names + tuple(f"-{name}" for name in names)
                 found |= declare(
                     [
@@ -199,17 +203,18 @@ class HubAPIView(GenericAPIView[Any]):
                         )
                     ]
                 )
-            if self.search_fields:
+            if cls.search_fields:
                 found |= declare([Parameter("search", "Text to look for.")])
-        if self.sparse and key in ("list", "retrieve", "get"):
+        if cls.sparse and key in ("list", "retrieve", "get"):
             found |= declare(
                 [Parameter("fields", "Names of the fields to answer with, separated by commas.")]
             )
         return found | declare(mine)
 
-    def is_list(self, key: str) -> bool:
+    @classmethod
+    def is_list(cls, key: str) -> bool:
         """Whether the action answers with pages."""
-        return key == "list" or getattr(getattr(self, key, None), "paged", False)
+        return key == "list" or getattr(getattr(cls, key, None), "paged", False)
 
     def also_allowed(self) -> str:
         """What else may be in a query string, as the end of a sentence."""
@@ -304,6 +309,11 @@ class HubViewSet(ViewSetMixin, HubAPIView):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return self.answer(self.get_object())
+
+
+@lru_cache(maxsize=None)
+def _parameters_of(view: type[HubAPIView], key: str) -> dict[str, Parameter]:
+    return view.parameters_of(key)
 
 
 def paged(method: Callable[..., Any]) -> Callable[..., Any]:

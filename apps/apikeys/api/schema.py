@@ -1,0 +1,49 @@
+"""How callers authenticate, for OpenAPI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+
+
+class APIKeyScheme(OpenApiAuthenticationExtension):
+    target_class = "apps.apikeys.authentication.APIKeyAuthentication"
+    name = ["bearerKey", "headerKey"]
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> Any:
+        return [
+            {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "API key",
+                "description": "An API key, such as sk_live_…, in the header Authorization: Bearer.",
+            },
+            {
+                "type": "apiKey",
+                "in": "header",
+                "name": "X-API-Key",
+                "description": "The same key, in a header of its own.",
+            },
+        ]
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> Any:
+        scopes = auto_schema.view.required_scopes()  # type: ignore[attr-defined]
+        return [{"bearerKey": scopes}, {"headerKey": scopes}]
+
+
+class SessionScheme(OpenApiAuthenticationExtension):
+    target_class = "apps.apikeys.authentication.SessionAuthentication"
+    name = "adminSession"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> Any:
+        return {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "hub_session",
+            "description": "The session of somebody signed in to the admin; unsafe methods need X-CSRFToken.",
+        }
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> Any:
+        return {"adminSession": auto_schema.view.required_scopes()}  # type: ignore[attr-defined]

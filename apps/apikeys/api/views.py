@@ -1,0 +1,134 @@
+"""`/api-keys`: making, listing, changing and ending API keys."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.apikeys.api.serializers import (
+    IssuedKeySerializer,
+    KeyChangeSerializer,
+    KeySerializer,
+    NewKeySerializer,
+    ReasonSerializer,
+    RotationSerializer,
+    attributes,
+    new_key_attributes,
+)
+from apps.apikeys.models import APIKey
+from apps.apikeys.services import ceilings, keys
+from apps.apikeys.statuses import KeyStatus
+from apps.kernel.api.views import HubViewSet, Parameter
+
+
+class APIKeyViewSet(HubViewSet):
+    """Keys with which programs call this API."""
+
+    model = APIKey
+    serializer_class = KeySerializer
+    scopes = {
+        "list": "api-keys:read",
+        "retrieve": "api-keys:read",
+        "create": "api-keys:write",
+        "partial_update": "api-keys:write",
+        "destroy": "api-keys:delete",
+        "rotate": "api-keys:write",
+        "revoke": "api-keys:delete",
+        "suspend": "api-keys:write",
+        "resume": "api-keys:write",
+    }
+    inputs = {
+        "create": NewKeySerializer,
+        "partial_update": KeyChangeSerializer,
+        "rotate": RotationSerializer,
+        "revoke": ReasonSerializer,
+        "suspend": ReasonSerializer,
+    }
+    outputs = {"create": (201, IssuedKeySerializer), "rotate": (201, IssuedKeySerializer)}
+    query_parameters = {
+        "list": [
+            Parameter("status", "Only keys in this status.", choices=tuple(KeyStatus.values), column="status"),
+            Parameter(
+                "environment",
+                "Only keys of this environment.",
+                choices=tuple(APIKey.Environment.values),
+                column="environment",
+            ),
+            Parameter(
+                "key_type", "Only keys of this type.", choices=tuple(APIKey.Type.values), column="key_type"
+            ),
+        ]
+    }
+    ordering_fields = {"created_at": "id", "name": "name"}
+    search_fields = ("name", "number", "prefix")
+
+    def create(self, request: Request) -> Response:
+        """Create a key
+
+        The answer holds the key itself, this once. It may be given at most the scopes that the caller has.
+        """
+        values = new_key_attributes(self.validated())
+        issued = keys.create(
+            organization=self.organization, actor=self.actor, ceiling=self.ceiling(), **values
+        )
+        return self._issued(issued)
+
+    def partial_update(self, request: Request, id: str) -> Response:
+        """Change a key
+
+        Scopes and permissions can be taken away, never added: create another key for more.
+        """
+        key = self.get_object()
+        self.check_if_match(key)
+        values = attributes(self.validated(partial=True))
+        return self.answer(keys.change(key=key, actor=self.actor, ceiling=self.ceiling(), **values))
+
+    def destroy(self, request: Request, id: str) -> Response:
+        """Revoke a key for ever
+
+        The same as `revoke`; the key stays in the list as revoked, with its history.
+        """
+        key = self.get_object()
+        self.check_if_match(key)
+        keys.revoke(key=key, actor=self.actor)
+        return Response(status=204)
+
+    @action(detail=True, methods=["post"])
+    def rotate(self, request: Request, id: str) -> Response:
+        """Rotate a key
+
+        Issues a successor with the same rights; the old key works on for the overlap.
+        """
+        key = self.get_object()
+        overlap = timedelta(seconds=self.validated()["overlap_seconds"])
+        issued = keys.rotate(key=key, actor=self.actor, overlap=overlap, ceiling=self.ceiling())
+        return self._issued(issued)
+
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, id: str) -> Response:
+        """Revoke a key for ever"""
+        key = keys.revoke(key=self.get_object(), actor=self.actor, reason=self.validated()["reason"])
+        return self.answer(key)
+
+    @action(detail=True, methods=["post"])
+    def suspend(self, request: Request, id: str) -> Response:
+        """Suspend a key until it is resumed"""
+        key = keys.suspend(key=self.get_object(), actor=self.actor, reason=self.validated()["reason"])
+        return self.answer(key)
+
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, id: str) -> Response:
+        """Let a suspended key in again"""
+        return self.answer(keys.resume(key=self.get_object(), actor=self.actor, ceiling=self.ceiling()))
+
+    def ceiling(self) -> ceilings.Ceiling:
+        return ceilings.of(self.principal)
+
+    def _issued(self, issued: keys.IssuedKey) -> Response:
+        data: dict[str, Any] = {**self.represent(issued.key), "key": issued.secret}
+        location = f"{self.request.path.partition('/api-keys')[0]}/api-keys/{issued.key.number}"
+        return Response(data, status=201, headers={"Location": location, "Cache-Control": "no-store"})
