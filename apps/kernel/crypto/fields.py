@@ -66,6 +66,9 @@ class _StoredAs(Exact):
 
     lookup_name = "stored_as"
 
+    def get_rhs_op(self, connection: BaseDatabaseWrapper, rhs: str) -> str:
+        return f"= {rhs}"
+
 
 class EncryptedField(models.Field):
     """Common ground of the encrypted fields; see the module."""
