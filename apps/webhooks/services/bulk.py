@@ -1,0 +1,108 @@
+"""Many rows in one statement, for the paths where building model instances would be the cost.
+
+PostgreSQL: INSERT … SELECT and UPDATE … FROM over unnest() of one array per column. SQLite: the same
+statement row by row, which costs little inside the process. Values are plain: UUIDs, aware datetimes, numbers,
+texts, bytes; JSON columns take JSON text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, models
+from django.db.models import Field
+
+
+def _field(model: type[models.Model], name: str) -> Field[Any, Any]:
+    field = model._meta.get_field(name.removesuffix("_id"))
+    assert isinstance(field, Field)
+    return field
+
+
+def _column(model: type[models.Model], name: str) -> str:
+    return connection.ops.quote_name(_field(model, name).column)
+
+
+def _array(field: Field[Any, Any]) -> str:
+    # rel_db_type: a foreign key's column is of its target's type, without any serial default.
+    return f"%s::{field.db_type(connection)}[]"
+
+
+def plain(field: Field[Any, Any], value: Any) -> Any:
+    """A value as SQLite keeps it."""
+    if value is None or isinstance(value, (int, float)):
+        return value
+    if isinstance(value, UUID):
+        return value.hex
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value
+    return field.get_db_prep_value(value, connection)
+
+
+def insert(model: type[models.Model], names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows; `names` are the fields of each tuple."""
+    if not rows:
+        return
+    table = connection.ops.quote_name(model._meta.db_table)
+    columns = ", ".join(_column(model, name) for name in names)
+    fields = [_field(model, name) for name in names]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            arrays = ", ".join(_array(field) for field in fields)
+            cursor.execute(
+                f"INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays})",  # noqa: S608
+                [list(values) for values in zip(*rows, strict=True)],
+            )
+        else:
+            marks = ", ".join(["%s"] * len(names))
+            cursor.executemany(
+                f"INSERT INTO {table} ({columns}) VALUES ({marks})",  # noqa: S608
+                [[plain(field, value) for field, value in zip(fields, row, strict=True)] for row in rows],
+            )
+
+
+def update(
+    model: type[models.Model],
+    match: Sequence[str],
+    change: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    only_if: str = "",
+) -> set[UUID]:
+    """Set the fields `change` of the rows whose fields `match` (the id first) have the given values.
+
+    Each tuple holds the values of `match`, then those of `change`. `only_if` is a further SQL condition.
+    Returns the ids of the rows that were changed.
+    """
+    if not rows:
+        return set()
+    table = connection.ops.quote_name(model._meta.db_table)
+    names = [*match, *change]
+    fields = [_field(model, name) for name in names]
+    condition = f" AND ({only_if})" if only_if else ""
+    changed: set[UUID] = set()
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            aliases = ", ".join(f"c{n}" for n in range(len(names)))
+            arrays = ", ".join(_array(field) for field in fields)
+            sets = ", ".join(f"{_column(model, name)} = v.c{len(match) + n}" for n, name in enumerate(change))
+            where = " AND ".join(f"t.{_column(model, name)} = v.c{n}" for n, name in enumerate(match))
+            cursor.execute(
+                f"UPDATE {table} AS t SET {sets} FROM unnest({arrays}) AS v({aliases}) "  # noqa: S608
+                f"WHERE {where}{condition} RETURNING t.{_column(model, match[0])}",
+                [list(values) for values in zip(*rows, strict=True)],
+            )
+            return {row[0] for row in cursor.fetchall()}
+        sets = ", ".join(f"{_column(model, name)} = %s" for name in change)
+        where = " AND ".join(f"{_column(model, name)} = %s" for name in match)
+        sql = f"UPDATE {table} SET {sets} WHERE {where}{condition}"  # noqa: S608
+        for row in rows:
+            values = [plain(field, value) for field, value in zip(fields, row, strict=True)]
+            cursor.execute(sql, [*values[len(match) :], *values[: len(match)]])
+            if cursor.rowcount:
+                changed.add(row[0])
+    return changed

@@ -1,0 +1,147 @@
+"""Retrying, cancelling and replaying deliveries by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.audit.services import entries
+from apps.kernel.background import enqueue
+from apps.kernel.errors import Conflict, HubError, RaceLost
+from apps.kernel.states import move
+from apps.tenants.models import Organization
+from apps.tenants.principals import Actor
+from apps.webhooks.models import Delivery
+from apps.webhooks.services import fifo, pausing
+from apps.webhooks.services.intake import delivery_row, insert_deliveries
+from apps.webhooks.statuses import DELIVERY_TRANSITIONS, WAITING, Cause, DeliveryStatus
+
+
+@transaction.atomic
+def retry(*, delivery: Delivery, actor: Actor) -> Delivery:
+    """Send a delivery again, now: the same id, the same bytes. Returns the delivery that will be sent.
+
+    One that waits goes at once instead of at its next step; one that failed or was cancelled starts its schedule
+    over; one that was delivered is replayed as a new delivery. A paused endpoint's is held like the rest.
+    Raises EndpointNotSending, and RaceLost for one that is under way.
+    """
+    sent = _again(delivery)
+    entries.record(
+        organization=delivery.organization,
+        actor=actor,
+        action="delivery.retried",
+        target=delivery,
+        changes={"status": [delivery.status, sent.status]},
+    )
+    return sent
+
+
+def _again(delivery: Delivery) -> Delivery:
+    endpoint = delivery.endpoint
+    pausing.refuse_unless_sending(endpoint)
+    if delivery.cause == Cause.TEST:
+        raise Conflict("A test message is not retried; send another test.")
+    now = timezone.now()
+    if delivery.status == DeliveryStatus.DELIVERED:
+        return _replayed(delivery)
+    fresh = Delivery.objects.select_related("endpoint").get(pk=delivery.pk)
+    if fresh.status == DeliveryStatus.PENDING and fresh.next_attempt_at is not None:
+        enqueue("webhooks.drain", queue="webhooks")  # it is due already
+        return fresh
+    if fresh.status in WAITING and fresh.next_attempt_at is None:
+        raise Conflict(f"{fresh} waits for the delivery before it in its ordering key.")
+    due_at = now
+    if fresh.status not in WAITING and fresh.ordering_key:
+        queue = fifo.FifoQueue({fresh.endpoint_id})
+        due_at = queue.due_at(fresh.endpoint_id, fresh.ordering_key, now)  # type: ignore[assignment]
+    restart = {} if fresh.status in WAITING else {"step": 0}
+    move(fresh, DeliveryStatus.PENDING, DELIVERY_TRANSITIONS, next_attempt_at=due_at, **restart)
+    enqueue("webhooks.drain", queue="webhooks")
+    return fresh
+
+
+def _replayed(delivery: Delivery) -> Delivery:
+    now = timezone.now()
+    queue = fifo.FifoQueue({delivery.endpoint_id} if delivery.ordering_key else set())
+    row = delivery_row(
+        organization_id=delivery.organization_id,
+        endpoint_id=delivery.endpoint_id,
+        event_id=delivery.event_id,
+        payload_id=delivery.payload_id,
+        event_type=delivery.event_type,
+        cause=Cause.REPLAY,
+        ordering_key=delivery.ordering_key,
+        due_at=queue.due_at(delivery.endpoint_id, delivery.ordering_key, now),
+        now=now,
+    )
+    insert_deliveries([row])
+    return Delivery.objects.select_related("endpoint").get(pk=row[0])
+
+
+def retry_many(
+    *, organization: Organization, delivery_ids: Iterable[UUID], actor: Actor
+) -> tuple[int, list[tuple[Delivery, str]]]:
+    """Retry several; returns how many will be sent, and those that cannot be, each with the reason."""
+    sent, refused = 0, []
+    rows = Delivery.objects.select_related("endpoint", "organization").filter(
+        organization=organization, pk__in=list(delivery_ids)
+    )
+    for delivery in rows.order_by("id"):
+        try:
+            with transaction.atomic():
+                _again(delivery)
+            sent += 1
+        except HubError as error:
+            refused.append((delivery, error.detail))
+    if sent:
+        entries.record(
+            organization=organization,
+            actor=actor,
+            action="delivery.retried",
+            object_type="delivery",
+            object_label=f"{sent} deliveries",
+            changes={"retried": [0, sent]},
+        )
+    return sent, refused
+
+
+@transaction.atomic
+def cancel(*, delivery: Delivery, actor: Actor) -> Delivery:
+    """Stop trying. Raises RaceLost if it is under way or finished."""
+    before = delivery.status
+    move(
+        delivery,
+        DeliveryStatus.CANCELLED,
+        DELIVERY_TRANSITIONS,
+        next_attempt_at=None,
+        last_error="It was cancelled.",
+    )
+    if delivery.ordering_key:
+        fifo.lock_endpoints({delivery.endpoint_id})
+        fifo.release({(delivery.endpoint_id, delivery.ordering_key)}, timezone.now())
+        enqueue("webhooks.drain", queue="webhooks")
+    entries.record(
+        organization=delivery.organization,
+        actor=actor,
+        action="delivery.cancelled",
+        target=delivery,
+        changes={"status": [before, delivery.status]},
+    )
+    return delivery
+
+
+def cancel_many(*, organization: Organization, delivery_ids: Iterable[UUID], actor: Actor) -> int:
+    """Cancel those of several that wait; returns how many."""
+    count = 0
+    for delivery in Delivery.objects.select_related("organization").filter(
+        organization=organization, pk__in=list(delivery_ids), status__in=WAITING
+    ):
+        try:
+            cancel(delivery=delivery, actor=actor)
+            count += 1
+        except RaceLost:
+            continue
+    return count

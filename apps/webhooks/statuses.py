@@ -1,0 +1,99 @@
+"""The states of endpoints and deliveries, and the ways between them."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from apps.kernel.states import transitions
+
+
+class EndpointStatus(models.TextChoices):
+    ACTIVE = "active", "Active"  # events become deliveries, deliveries are sent
+    INACTIVE = "inactive", "Inactive"  # switched off: hears nothing
+    PAUSED = "paused", "Paused"  # deliveries are written and held until it is resumed
+    FAILED = "failed", "Failed"  # paused by itself for too long: given up, hears nothing
+    TESTING = "testing", "Testing"  # being set up: gets test messages only
+
+
+ENDPOINT_TRANSITIONS = transitions(
+    {
+        EndpointStatus.TESTING: [EndpointStatus.ACTIVE, EndpointStatus.INACTIVE],
+        EndpointStatus.ACTIVE: [EndpointStatus.PAUSED, EndpointStatus.INACTIVE],
+        EndpointStatus.PAUSED: [EndpointStatus.ACTIVE, EndpointStatus.INACTIVE, EndpointStatus.FAILED],
+        EndpointStatus.INACTIVE: [EndpointStatus.ACTIVE],
+        EndpointStatus.FAILED: [EndpointStatus.ACTIVE, EndpointStatus.INACTIVE],
+    }
+)
+
+# Those whose events become deliveries.
+LISTENING = (EndpointStatus.ACTIVE, EndpointStatus.PAUSED)
+
+
+class DeliveryStatus(models.TextChoices):
+    PENDING = "pending", "Pending"
+    DELIVERING = "delivering", "Delivering"
+    RETRYING = "retrying", "Retrying"
+    DELIVERED = "delivered", "Delivered"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+DELIVERY_TRANSITIONS = transitions(
+    {
+        DeliveryStatus.PENDING: [DeliveryStatus.DELIVERING, DeliveryStatus.CANCELLED],
+        DeliveryStatus.RETRYING: [
+            DeliveryStatus.DELIVERING,
+            DeliveryStatus.CANCELLED,
+            DeliveryStatus.PENDING,
+        ],
+        DeliveryStatus.DELIVERING: [
+            DeliveryStatus.DELIVERED,
+            DeliveryStatus.RETRYING,
+            DeliveryStatus.FAILED,
+        ],
+        DeliveryStatus.FAILED: [DeliveryStatus.PENDING],
+        DeliveryStatus.CANCELLED: [DeliveryStatus.PENDING],
+        DeliveryStatus.DELIVERED: [],
+    }
+)
+
+WAITING = (DeliveryStatus.PENDING, DeliveryStatus.RETRYING)
+OPEN = (*WAITING, DeliveryStatus.DELIVERING)
+
+
+class HealthStatus(models.TextChoices):
+    UNKNOWN = "unknown", "Unknown"
+    HEALTHY = "healthy", "Healthy"
+    DEGRADED = "degraded", "Degraded"
+    FAILING = "failing", "Failing"
+
+
+class Method(models.TextChoices):
+    POST = "POST"
+    PUT = "PUT"
+    PATCH = "PATCH"
+
+
+class AuthType(models.TextChoices):
+    NONE = "none", "None"
+    BEARER = "bearer", "Bearer token"
+    BASIC = "basic", "Basic"
+    API_KEY = "api_key", "API key in a header"
+    CUSTOM = "custom", "Headers of its own"
+
+
+class PayloadFormat(models.TextChoices):
+    JSON = "json", "JSON"
+    XML = "xml", "XML"
+    FORM = "form", "Form data"
+
+
+class Ordering(models.TextChoices):
+    NONE = "none", "As fast as possible"
+    FIFO = "fifo", "One after another per ordering key"
+
+
+class Cause(models.TextChoices):
+    EVENT = "event", "Event"
+    TEST = "test", "Test"
+    REPLAY = "replay", "Replay"

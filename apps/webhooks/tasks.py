@@ -1,0 +1,39 @@
+"""Celery doors of the webhooks. A message says "look now"; what is due is in the rows."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.utils import timezone
+
+from apps.kernel.background import enqueue
+from apps.webhooks.services import claims, dispatch, fifo, recovery
+from apps.webhooks.services.solo import turn_in_worker, worker_is_stopping
+
+DRAIN_SECONDS = 20.0
+
+
+@shared_task(name="webhooks.drain", ignore_result=True)
+def drain() -> None:
+    """Send what is due, unless this worker is at it already."""
+    with turn_in_worker("webhooks.drain") as turn:
+        if not turn.mine:
+            return
+
+        def hand_over() -> None:
+            turn.give_up()
+            enqueue("webhooks.drain", queue="webhooks")
+
+        dispatch.drain(seconds=DRAIN_SECONDS, stop=worker_is_stopping, hand_over=hand_over)
+    # A bell that rang between the last look and the end of the turn was not heard.
+    if claims.is_due():
+        enqueue("webhooks.drain", queue="webhooks")
+
+
+@shared_task(name="webhooks.sweep", ignore_result=True)
+def sweep() -> None:
+    """Every few seconds: take over from killed workers and send what is due, whether or not a bell rang."""
+    recovery.recover()
+    recovery.give_up()
+    fifo.release_forgotten(timezone.now())
+    if claims.is_due():
+        drain()
