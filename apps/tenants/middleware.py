@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import Resolver404, resolve, reverse
 
@@ -23,7 +24,8 @@ class OrganizationMiddleware:
     """Sets `request.organization`, `request.principal` and `request.actor`; None without a session's user.
 
     The choice is kept in the session and is believed only as long as the user may work there; otherwise the
-    first of their organizations is taken. In the admin, a user without any sees a page that says so.
+    first of their organizations is taken. In the admin, a user without any sees a page that says so, and one
+    with a password from somebody else changes it first.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -31,14 +33,19 @@ class OrganizationMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         attach(request)
-        if self._is_lost(request):
-            return render(request, "hub/no_organization.html", status=403)
+        user = request.user if settings.SESSION_COOKIE_NAME in request.COOKIES else None
+        if isinstance(user, User) and self._is_closed(request):
+            if request.organization is None:  # type: ignore[attr-defined]
+                return render(request, "hub/no_organization.html", status=403)
+            if user.must_change_password:
+                messages.info(request, "Choose a password of your own first.")
+                return HttpResponseRedirect(reverse("admin:password_change"))
         return self.get_response(request)
 
-    def _is_lost(self, request: HttpRequest) -> bool:
-        if request.organization is not None or settings.SESSION_COOKIE_NAME not in request.COOKIES:  # type: ignore[attr-defined]
-            return False
-        if not request.path.startswith(reverse("admin:index")) or not request.user.is_authenticated:
+    @staticmethod
+    def _is_closed(request: HttpRequest) -> bool:
+        """Whether this is a page of the admin for those who have fully arrived."""
+        if not request.path.startswith(reverse("admin:index")):
             return False
         try:
             return resolve(request.path_info).url_name not in OPEN_VIEWS

@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin import ShowFacets
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.contrib.admin import ShowFacets, display
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
-from unfold.admin import StackedInline, TabularInline
+from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils.safestring import mark_safe
+from unfold.admin import StackedInline, TabularInline, checkbox
 
 from apps.kernel.admin.access import allows
 from apps.kernel.admin.changelist import HubChangeList
-from apps.kernel.admin.dependants import dependants_of, public_ref
+from apps.kernel.admin.dependants import dependants_of
 from apps.kernel.admin.paginator import BigTablePaginator
 from apps.kernel.admin.progress import Progress
 from apps.kernel.admin.saving import SavingAdmin
@@ -117,8 +119,6 @@ class HubModelAdmin(Permissions, SavingAdmin):
 
     def empty_state(self, request: HttpRequest) -> dict[str, Any]:
         """What the list says when it holds nothing at all."""
-        from django.urls import NoReverseMatch, reverse
-
         action = self.empty_action
         if action is not None:
             label, target = action
@@ -139,12 +139,20 @@ class HubModelAdmin(Permissions, SavingAdmin):
             "href": href,
         }
 
+    @display(description=mark_safe(checkbox.render("action_toggle_all", "1")))  # noqa: S308 - ours
+    def action_checkbox(self, obj: models.Model) -> str:
+        """Rows are ticked by their public name, too."""
+        return str(checkbox.render(ACTION_CHECKBOX_NAME, self.ref_of(obj)))
+
     def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
-        try:
-            return super().response_action(request, queryset)
-        except (ValidationError, ValueError):
-            messages.warning(request, "What was ticked does not exist any more. Nothing was changed.")
-            return HttpResponseRedirect(request.get_full_path())
+        ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if ticked:
+            data = request.POST.copy()
+            keys = self.by_refs(request, ticked).order_by().values_list("pk", flat=True)
+            data.setlist(ACTION_CHECKBOX_NAME, [str(key) for key in keys])
+            request.POST = data  # type: ignore[assignment]
+            request.hub_ticked = ticked  # type: ignore[attr-defined]
+        return super().response_action(request, queryset)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions = super().get_actions(request)
@@ -231,7 +239,7 @@ class HubModelAdmin(Permissions, SavingAdmin):
         return None
 
     def progress_url(self, obj: Any) -> str:
-        return f"{self.list_url()}{public_ref(obj)}/progress/"
+        return self.object_url(obj, "progress")
 
     def progress_view(self, request: HttpRequest, object_id: str) -> JsonResponse:
         progress = self.progress_of(self.object_or_404(request, object_id))

@@ -113,7 +113,7 @@ def confirm_action(
                 "form": form,
                 "back": back,
                 "action_name": function.__name__ if from_list else "",
-                "selected": request.POST.getlist(ACTION_CHECKBOX_NAME) if from_list else [],
+                "selected": getattr(request, "hub_ticked", []) if from_list else [],
                 "select_across": request.POST.get("select_across", "0") if from_list else "0",
                 "checkbox_name": ACTION_CHECKBOX_NAME,
                 "is_popup": False,

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.contrib.admin.utils import quote
 from django.db import models
 from django.db.models.deletion import CASCADE, PROTECT, RESTRICT, get_candidate_relations_to_delete
 
@@ -64,9 +63,3 @@ def counted(model: type[models.Model], count: int) -> str:
     name = model._meta.verbose_name if count == 1 else model._meta.verbose_name_plural
     shown = f"{CAP:,}+" if count > CAP else f"{count:,}"
     return f"{shown} {name}"
-
-
-def public_ref(obj: models.Model) -> str:
-    """How an object is named in an address: by its number or public id; by its key only if it has neither."""
-    ref = getattr(obj, "number", None) or getattr(obj, "public_id", None)
-    return str(ref) if ref else quote(obj.pk)

@@ -5,20 +5,24 @@ What belongs to another organization does not exist, in the same words as what n
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.admin.utils import quote
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
 from django.http import HttpRequest
+from django.urls import reverse
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 
 from apps.kernel.admin.access import organization_of
-from apps.kernel.admin.dependants import public_ref
 from apps.kernel.admin.filters import filter_for
 
+# Public ids and numbers: nothing that the admin would have to quote (`unquote` leaves them as they are).
+_PLAIN = re.compile(r"[a-z]+_[0-9a-z]{26}|[A-Z]+-[0-9]{4}-[0-9]+")
 # What Unfold's range filters append to a field's name.
 _RANGE = re.compile(r"_(from|to)(_[01])?")
 
@@ -67,32 +71,41 @@ class ScopedAdmin(UnfoldModelAdmin):
         """By public id (`int_01h…`), number (`INT-2026-00001`) or key, always inside the organization."""
         if from_field:
             return super().get_object(request, object_id, from_field)
-        rows = self.get_queryset(request)
-        text = str(object_id)
-        try:
-            parse = getattr(self.model, "parse_public_id", None)
-            if parse is not None and (key := parse(text)) is not None:
-                return rows.filter(pk=key).first()
-            if self._has_number and text.count("-") == 2:
-                return rows.filter(number=text).first()
-            return rows.filter(pk=self.opts.pk.to_python(text)).first()
-        except (ValidationError, ValueError):
-            return None
+        return self.by_refs(request, [str(object_id)]).first()
+
+    def by_refs(self, request: HttpRequest, refs: Iterable[str]) -> models.QuerySet[Any]:
+        """The organization's objects that these public ids, numbers or keys name."""
+        parse = getattr(self.model, "parse_public_id", None)
+        keys: list[Any] = []
+        numbers: list[str] = []
+        for ref in refs:
+            if parse is not None and (key := parse(ref)) is not None:
+                keys.append(key)
+            elif self._has_number and ref.count("-") == 2:
+                numbers.append(ref)
+            else:
+                with contextlib.suppress(ValidationError, ValueError):
+                    keys.append(self.opts.pk.to_python(ref))
+        wanted = models.Q(pk__in=keys)
+        if numbers:
+            wanted |= models.Q(number__in=numbers)
+        return self.get_queryset(request).filter(wanted)
+
+    def ref_of(self, obj: models.Model) -> str:
+        """How addresses and forms name an object: number, public id, or its key if it has neither."""
+        return str(getattr(obj, "number", None) or getattr(obj, "public_id", None) or obj.pk)
 
     @property
     def _has_number(self) -> bool:
         return any(field.name == "number" for field in self.opts.concrete_fields)
 
     def object_url(self, obj: models.Model, view: str = "change") -> str:
-        """The address of an object's page, by its public id or number."""
-        from django.urls import reverse
-
+        """The address of an object's page."""
+        ref = self.ref_of(obj)
         name = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_{view}"
-        return reverse(name, args=[public_ref(obj)])
+        return reverse(name, args=[ref if _PLAIN.fullmatch(ref) else quote(ref)])
 
     def list_url(self) -> str:
-        from django.urls import reverse
-
         return reverse(f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_changelist")
 
     # --- what addresses may ask for

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import template
+from django.contrib.admin import site
 from django.template import Context
 from django.urls import NoReverseMatch, reverse
 
@@ -20,6 +21,12 @@ register.filter("number", display.number)
 register.filter("json_block", display.json_block)
 register.filter("status_badge", badges.status_badge)
 LONGEST = 4000
+
+
+@register.filter
+def ref(obj: Any, opts: Any) -> str:
+    """How forms of the admin name an object."""
+    return str(site._registry[opts.model].ref_of(obj))  # type: ignore[attr-defined]
 
 
 def shown(value: Any) -> str | None:
