@@ -6,6 +6,7 @@ takes it whole and it sorts by creation time. The UUID itself is the primary key
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import threading
 import time
@@ -51,6 +52,11 @@ def uuid7_int() -> int:
         | (0b10 << 62)
         | (tail & 0x3FFF_FFFF_FFFF_FFFF)
     )
+
+
+def floor_of(moment: dt.datetime) -> uuid.UUID:
+    """The smallest time-ordered UUID that can have been made at this (aware) moment or later."""
+    return uuid.UUID(int=(max(0, int(moment.timestamp() * 1000)) << 80) | (7 << 76) | (0b10 << 62))
 
 
 def encode(value: uuid.UUID | int) -> str:

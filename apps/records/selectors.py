@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Q, QuerySet, Sum
 from django.utils.dateparse import parse_datetime
 
+from apps.kernel import ids
 from apps.kernel.errors import BadRequest, FieldError, NotFound
 from apps.records.fields import FIELD_TYPES, Field, ValueProblem, json_schema
 from apps.records.models import Change, Dataset, DatasetCount, Origin, Record
@@ -155,7 +156,7 @@ def order_columns(dataset: Dataset, ordering: str) -> str:
     if not ordering:
         return "-id"
     sign, name = ("-", ordering[1:]) if ordering.startswith("-") else ("", ordering)
-    columns = {**filterable(dataset), "id": "id", "created_at": "id", "updated_at": "updated_at"}
+    columns = {**filterable(dataset), "id": "id", "created_at": "id"}
     if name not in columns:
         raise BadRequest(
             f"“{dataset.slug}” cannot be ordered by “{name}”. Possible: {', '.join(sorted(columns))}.",
@@ -187,7 +188,12 @@ def filtered(
                     f"“{parameter}” must be an RFC 3339 time with a zone, such as 2026-03-01T00:00:00Z.",
                     errors=[FieldError(f"/{parameter}", "not_a_datetime", "Not an RFC 3339 time.")],
                 )
-            rows = rows.filter(**{f"{parameter.split('_')[0]}_at__gte": moment})
+            floor = ids.floor_of(moment)
+            if parameter == "created_since":
+                rows = rows.filter(id__gte=floor)
+            else:
+                changed = Change.objects.filter(dataset=dataset, id__gte=floor).values("record_id")
+                rows = rows.filter(id__in=changed)
         else:
             rows = rows.filter(_condition(dataset, parameter, value))
     if search.strip():

@@ -15,6 +15,6 @@ def _alter(collation):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("records", "0002_initial")]
+    dependencies = [("records", "0001_initial")]
 
     operations = [migrations.RunPython(_alter('"C"'), _alter('"default"'))]

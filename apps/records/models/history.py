@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from apps.kernel.models import TimeOrdered
+from apps.records.models.json import JSONText
 
 
 class Origin(TimeOrdered):
@@ -71,8 +72,8 @@ class Change(TimeOrdered):
     )
     operation = models.CharField(max_length=8, choices=Operation.choices)
     version = models.PositiveIntegerField(help_text="The record's version after the change.")
-    before = models.JSONField(null=True, blank=True)
-    after = models.JSONField(null=True, blank=True)
+    before = JSONText(null=True, blank=True)
+    after = JSONText(null=True, blank=True)
     created_at = models.DateTimeField()
     undone_by = models.UUIDField(null=True, blank=True, help_text="The origin that took it back.")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.db import models
 
 from apps.kernel.models import TimeOrdered
+from apps.records.models.json import JSONText
 
 SLOTS = ("s1", "s2", "s3", "s4", "s5", "s6")
 
@@ -37,7 +38,7 @@ class Record(TimeOrdered):
         db_constraint=False,
     )
     key = models.CharField(max_length=190, null=True, blank=True)  # noqa: DJ001 - several without a key
-    data = models.JSONField()
+    data = JSONText()
     content_hash = models.BinaryField(max_length=16)
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField()
@@ -55,7 +56,6 @@ class Record(TimeOrdered):
         constraints = [models.UniqueConstraint(fields=["dataset", "key"], name="record_key_unique")]
         indexes = [
             models.Index(fields=["dataset", "id"], name="record_live", condition=models.Q(deleted_at=None)),
-            models.Index(fields=["dataset", "updated_at", "id"], name="record_updated"),
             *(
                 models.Index(
                     fields=["dataset", slot, "id"],

@@ -64,8 +64,7 @@ def by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Existing]:
 
 def bodies(records: Sequence[str]) -> dict[str, Data]:
     """The data of records, by id."""
-    column = "data::text" if bulk.is_postgres() else "data"
-    found = bulk.rows_in(
+    found = bulk.rows_in("SELECT id, data FROM records_record WHERE id {keys}", [], records, cast="uuid")
         f"SELECT id, {column} FROM records_record WHERE id {{keys}}", [], records, cast="uuid"
     )  # noqa: S608
     return {bulk.hex_of(record): orjson.loads(text) for record, text in found}
