@@ -182,7 +182,7 @@ def _reads(form: str) -> bool:
     moment = dt.datetime(2024, 12, 31, tzinfo=dt.UTC)
     try:
         return dt.datetime.strptime(moment.strftime(form), form).date() == moment.date()  # noqa: DTZ007
-    except ValueError:
+    except (ValueError, re.error):
         return False
 
 

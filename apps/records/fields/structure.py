@@ -25,6 +25,7 @@ from apps.records.fields.problems import ValueProblem, refuse
 _TRUE = ("true", "1", "yes", "y", "on", "enabled")
 _FALSE = ("false", "0", "no", "n", "off", "disabled")
 _BOOLEANS = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
+_NUMBERS: dict[Any, bool] = {0: False, 1: True}
 _BOOLEANS_WRITTEN = {form(text): v for text, v in _BOOLEANS.items() for form in (str, str.upper, str.title)}
 
 
@@ -42,8 +43,8 @@ class Boolean(FieldType):
         if isinstance(value, str):
             check_characters(value, field)
             found = _BOOLEANS.get(value.strip().lower())
-        elif isinstance(value, int | float | Decimal) and value in (0, 1):
-            found = value == 1
+        elif isinstance(value, int | float) or (isinstance(value, Decimal) and value.is_finite()):
+            found = _NUMBERS.get(value)
         if found is None:
             raise refuse("not_a_boolean", value, field, "is neither yes nor no; expected true or false.")
         return found
@@ -123,6 +124,8 @@ def _plain(value: Any, field: Field, depth: int) -> Any:
             raise refuse("not_json", value, field, "is not a JSON number.")
         return value
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise refuse("not_json", value, field, "is not a JSON number.")
         return str(value)
     if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()

@@ -70,7 +70,7 @@ def _formatted(text: str, form: str | None) -> dt.datetime | None:
         return None
     try:
         return dt.datetime.strptime(text, form)  # noqa: DTZ007 - the zone is the caller's
-    except ValueError:
+    except (ValueError, re.error):
         return None
 
 

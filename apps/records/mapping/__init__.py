@@ -8,6 +8,7 @@ from apps.records.mapping.compiler import CompiledMapper, Lookup, compile_mappin
 from apps.records.mapping.pipes import Pipe, PipeRefused, Step, pipe_to_list, pipe_to_text, read_pipe
 from apps.records.mapping.rules import Rule
 from apps.records.mapping.spec import FieldMapping, MappingSpec, check
+from apps.records.mapping.suggest import SuggestedMapping, Suggestion, suggest
 from apps.records.mapping.transforms import TRANSFORMS, Transform
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "RowProblem",
     "Rule",
     "Step",
+    "SuggestedMapping",
+    "Suggestion",
     "Transform",
     "canonical_json",
     "check",
@@ -30,4 +33,5 @@ __all__ = [
     "pipe_to_list",
     "pipe_to_text",
     "read_pipe",
+    "suggest",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 from apps.kernel.errors import FieldError, InvalidInput
@@ -39,7 +40,26 @@ def compile_mapping(
 
     Raises InvalidInput if the mapping, the columns or the time zone do not fit.
     """
-    return _Compilation(fields, spec, columns, timezone, update_fields_only).mapper()
+    options = (None if columns is None else tuple(columns), timezone, update_fields_only)
+    if spec is None:
+        kinds = tuple(type(field.default) for field in fields)  # 1 and true are equal, but not the same
+        try:
+            return _by_name(tuple(fields), kinds, *options)
+        except TypeError:  # a default that is a list or an object has no hash
+            pass
+    return _Compilation(fields, spec, *options).mapper()
+
+
+@lru_cache(maxsize=256)
+def _by_name(
+    fields: tuple[Field, ...],
+    kinds: tuple[type, ...],
+    columns: tuple[str, ...] | None,
+    timezone: str | dt.tzinfo,
+    partial: bool,
+) -> CompiledMapper:
+    """The mapper without a mapping, kept: single records are written through it again and again."""
+    return _Compilation(fields, None, columns, timezone, partial).mapper()
 
 
 class CompiledMapper:
@@ -122,13 +142,13 @@ class _Compilation:
         self,
         fields: Sequence[Field],
         spec: MappingSpec | None,
-        columns: Sequence[str] | None,
+        columns: tuple[str, ...] | None,
         timezone: str | dt.tzinfo,
         partial: bool,
     ) -> None:
         self.fields = {field.name: field for field in fields}
         self.spec = spec
-        self.columns = None if columns is None else tuple(columns)
+        self.columns = columns
         self.partial = partial
         self.read: list[Source] = []
         self.lookups: list[LookupPlan] = []
