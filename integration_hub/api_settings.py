@@ -7,10 +7,7 @@ from typing import Any
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_SCHEMA_CLASS": "apps.kernel.api.schema.HubSchema",
     "DEFAULT_RENDERER_CLASSES": ["apps.kernel.api.renderers.HubJSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": [
-        "apps.kernel.api.parsers.HubJSONParser",
-        "apps.kernel.api.parsers.MergePatchParser",
-    ],
+    "DEFAULT_PARSER_CLASSES": ["apps.kernel.api.parsers.HubJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "apps.apikeys.authentication.APIKeyAuthentication",
         "apps.apikeys.authentication.SessionAuthentication",

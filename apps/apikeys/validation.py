@@ -43,6 +43,7 @@ def clean(key: APIKey, *, new: bool = False) -> None:
                 "A scope is resource:action, such as records:read, records:* or *:read.",
             )
     if not errors:
+        key.scopes = sorted(set(key.scopes))
         _clean_type(key, wrong)
     if key.expires_at is not None and (new or key.is_active) and key.expires_at <= timezone.now():
         wrong("/expires_at", "in_the_past", "The expiry lies in the past.")

@@ -90,7 +90,7 @@ def create(
         description=description,
         key_type=key_type,
         environment=environment,
-        scopes=sorted(set(scopes)),
+        scopes=list(scopes),
         expires_at=None if never_expires else expires_at,
         never_expires=never_expires,
         api_version=api_version,
@@ -223,8 +223,6 @@ def change(*, key: APIKey, actor: Actor, ceiling: ceilings.Ceiling | None = None
     permissions = values.pop("permissions", None)
     if permissions is not None:
         values |= _permission_fields({**key.permissions, **permissions})
-    if "scopes" in values:
-        values["scopes"] = sorted(set(values["scopes"]))
     if "expires_at" in values or "never_expires" in values:
         values["never_expires"] = bool(values.get("never_expires", values.get("expires_at") is None))
         values["expires_at"] = None if values["never_expires"] else values.get("expires_at", key.expires_at)
@@ -236,7 +234,7 @@ def change(*, key: APIKey, actor: Actor, ceiling: ceilings.Ceiling | None = None
     ceilings.check_not_raised(key, held)
     if ceiling is not None:
         ceilings.check(key, ceiling)
-    changed = {name: [before[name], value] for name, value in values.items() if before[name] != value}
+    changed = {name: [before[name], getattr(key, name)] for name in values if before[name] != getattr(key, name)}
     if changed:
         key.save(update_fields=[*changed, "updated_at"])
         verified.forget(key.pk)

@@ -34,6 +34,11 @@ def note(key: APIKey, ip: str | None) -> None:
         pass
 
 
+def forget_all() -> None:
+    """Tell the cache anew about every key."""
+    _told.clear()
+
+
 def flush() -> int:
     """Write what the cache knows into the keys, forward only; returns how many keys moved."""
     moved = 0

@@ -31,12 +31,6 @@ class HubJSONParser(BaseParser):
         return parse_json(read_limited(stream, limit), limit)
 
 
-class MergePatchParser(HubJSONParser):
-    """RFC 7396 bodies are what PATCH takes anyway."""
-
-    media_type = "application/merge-patch+json"
-
-
 class NDJSONParser(BaseParser):
     """Newline-delimited JSON, handed on as a stream: `request.data` is an iterator of values."""
 

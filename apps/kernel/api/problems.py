@@ -96,6 +96,7 @@ def exception_handler(exc: Exception, view_context: Mapping[str, Any]) -> Respon
         logger.error("%s %s failed: %s", getattr(request, "method", ""), path, error, exc_info=exc)
     response = Response(body_of(error, path=path), status=error.status, headers=_headers_of(error))
     response.content_type = MEDIA_TYPE
+    response._has_been_logged = True  # type: ignore[attr-defined]  # Django would log it once more
     allow = getattr(exc, "allow", None)
     if allow:
         response["Allow"] = allow

@@ -73,6 +73,7 @@ def only_versioned(endpoints: list[Any]) -> list[Any]:
 
 def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """Adds to every operation what holds for all of them."""
+    result["info"]["version"] = (generator.api_version or "v1").removeprefix("v")
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = PROBLEM
     components["parameters"] = PARAMETERS

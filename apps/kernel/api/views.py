@@ -291,10 +291,10 @@ class HubAPIView(GenericAPIView[Any]):
         return etag.check(self.request, obj)
 
     def validated(
-        self, serializer_class: type[Any], *, partial: bool = False, **kwargs: Any
+        self, serializer_class: type[Any] | None = None, *, partial: bool = False, **kwargs: Any
     ) -> dict[str, Any]:
-        """The body, checked. Raises DRF's ValidationError."""
-        serializer = serializer_class(
+        """The body, checked by the serializer in `inputs` (or the given one). Raises DRF's ValidationError."""
+        serializer = (serializer_class or self.inputs[self.what])(
             data=self.request.data, partial=partial, context=self.get_serializer_context(), **kwargs
         )
         serializer.is_valid(raise_exception=True)
