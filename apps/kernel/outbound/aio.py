@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Mapping
@@ -152,7 +153,7 @@ class AsyncOutbound:
             raise _failed(exc, target) from None
         return OutboundResponse(
             status=response.status,
-            headers=headers_of(response.headers.items()),
+            headers=headers_of(response.raw_headers),
             content=content_read,
             elapsed_ms=round((loop.time() - started) * 1000),
             url=str(target.url),
@@ -252,7 +253,8 @@ def _failed(exc: Exception, target: Target) -> OutboundError:
         cause: Any = getattr(exc, "os_error", None) or getattr(exc, "certificate_error", exc)
         if isinstance(cause, ssl.SSLError | ssl.CertificateError):
             return OutboundConnectionFailed(f"{target.origin}: {tls.explain(cause)}.", code="tls_failed")
-        reason = getattr(cause, "strerror", None) or type(cause).__name__
+        number = getattr(cause, "errno", None)
+        reason = os.strerror(number) if number else type(cause).__name__
         return OutboundConnectionFailed(f"{target.origin} cannot be reached: {reason}.")
     if isinstance(exc, aiohttp.ServerDisconnectedError | ConnectionError) or (
         isinstance(exc, aiohttp.ClientPayloadError) and "TransferEncoding" not in str(exc)

@@ -177,7 +177,7 @@ def _build(
 def _read(
     response: httpcore.Response, method: str, target: Target, max_bytes: int, truncate: bool
 ) -> tuple[bytes, Any, bool]:
-    headers = headers_of((name.decode("ascii"), value.decode("latin-1")) for name, value in response.headers)
+    headers = headers_of(response.headers)
     if response.status == 101:
         raise OutboundProtocolError(f"{target.origin} wants to switch to another protocol.")
     reader = BodyReader(
@@ -212,7 +212,8 @@ def _failed(exc: Exception, target: Target) -> OutboundError:
         return OutboundConnectionFailed(f"{target.origin}: {tls.explain(cause)}.", code="tls_failed")
     if isinstance(exc, httpcore.ConnectError):
         return OutboundConnectionFailed(f"{target.origin} cannot be reached: {cause}.")
-    if isinstance(exc, httpcore.RemoteProtocolError) and "disconnected" not in str(exc):
+    broke_off = "disconnected" in str(exc) or "closed connection" in str(exc)
+    if isinstance(exc, httpcore.RemoteProtocolError) and not broke_off:
         return OutboundProtocolError(f"{target.origin} did not answer in valid HTTP.")
     if isinstance(exc, httpcore.LocalProtocolError):
         return OutboundProtocolError(f"The request to {target.origin} is not valid HTTP.")

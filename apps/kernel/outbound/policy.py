@@ -129,6 +129,7 @@ class Target:
 
 
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f\\\u2028\u2029\ud800-\udfff]")
+_USERINFO = re.compile(r"[^/?#]*//[^/?#]*@")
 _MAX_URL = 8000
 
 
@@ -161,7 +162,7 @@ def _parse(url: str) -> Target:
         raise OutboundBlocked("The URL is not valid.", code="url_invalid") from None
     if scheme not in ("http", "https"):
         raise OutboundBlocked("Only https and http addresses can be called.", code="url_invalid")
-    if parsed.userinfo:
+    if parsed.userinfo or _USERINFO.match(url):
         raise OutboundBlocked(
             "The URL contains a user name or password: put credentials into the settings for authentication.",
             code="url_invalid",

@@ -50,14 +50,11 @@ class OutboundResponse:
         return safejson.loads(self.content, max_bytes=max(len(self.content), 1))
 
 
-def headers_of(pairs: Iterable[tuple[str, str]]) -> CIMultiDictProxy[str]:
-    """Case-insensitive headers; bytes beyond ASCII read as Latin-1 (RFC 9110, 5.5), so all can be stored."""
-    result: CIMultiDict[str] = CIMultiDict()
-    for name, value in pairs:
-        if not value.isascii():
-            value = value.encode("utf-8", "surrogateescape").decode("latin-1")
-        result.add(name, value)
-    return CIMultiDictProxy(result)
+def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> CIMultiDictProxy[str]:
+    """Case-insensitive headers, read as Latin-1 (RFC 9110, 5.5), so that any bytes make a text."""
+    return CIMultiDictProxy(
+        CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs)
+    )
 
 
 class BodyReader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import ipaddress
+import os
 import select
 import socket
 import ssl
@@ -163,4 +164,5 @@ def _connect(address: str, port: int, timeout: float) -> socket.socket:
 
 
 def _reason(exc: BaseException) -> str:
-    return (exc.strerror if isinstance(exc, OSError) else None) or type(exc).__name__
+    number = exc.errno if isinstance(exc, OSError) else None
+    return os.strerror(number) if number else type(exc).__name__
