@@ -16,7 +16,7 @@ from django.db.models import Field
 
 
 def _field(model: type[models.Model], name: str) -> Field[Any, Any]:
-    field = model._meta.get_field(name.removesuffix("_id"))
+    field = model._meta.get_field(name)
     assert isinstance(field, Field)
     return field
 
@@ -26,7 +26,6 @@ def _column(model: type[models.Model], name: str) -> str:
 
 
 def _array(field: Field[Any, Any]) -> str:
-    # rel_db_type: a foreign key's column is of its target's type, without any serial default.
     return f"%s::{field.db_type(connection)}[]"
 
 

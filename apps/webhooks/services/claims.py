@@ -19,7 +19,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from apps.kernel import ids
@@ -39,8 +38,9 @@ _ORGANIZATIONS = WebhookEndpoint._meta.get_field("organization").related_model._
 _WAITING = f"status IN ('{WAITING[0]}', '{WAITING[1]}') AND next_attempt_at IS NOT NULL"
 _CLAIMED = (
     "id", "endpoint_id", "organization_id", "event_id", "payload_id", "event_type", "cause", "ordering_key",
-    "attempts", "step", "lease_token", "created_at",
+    "attempts", "step", "lease_token",
 )  # fmt: skip
+_KEYS = ("id", "endpoint_id", "organization_id", "event_id", "payload_id")
 _ATTEMPT = (
     "id", "delivery_id", "endpoint_id", "number", "is_test", "started_at", "error_code", "error", "request_headers",
     "response_headers", "response_body",
@@ -73,7 +73,6 @@ class Claimed:
     attempt_id: UUID
     step: int
     token: int
-    created_at: datetime
     started_at: datetime
     version: int
     allow_http: bool
@@ -266,20 +265,26 @@ def _lease(chosen: Sequence[UUID], owner: str, now: datetime) -> list[dict[str, 
     """Move the chosen deliveries to delivering under a new token; those that somebody else moved are left out."""
     if not chosen:
         return []
-    Delivery.objects.filter(pk__in=chosen, status__in=WAITING).update(
-        status=DeliveryStatus.DELIVERING,
-        lease_owner=owner,
-        lease_until=now + timedelta(seconds=LEASE_SECONDS),
-        lease_token=F("lease_token") + 1,
-        attempts=F("attempts") + 1,
-        updated_at=now,
-    )
-    rows = {
-        row["id"]: row
-        for row in Delivery.objects.filter(
-            pk__in=chosen, status=DeliveryStatus.DELIVERING, lease_owner=owner
-        ).values(*_CLAIMED, "payload_id")
-    }
+    postgresql = connection.vendor == "postgresql"
+    among = "= ANY(%s)" if postgresql else f"IN ({', '.join(['%s'] * len(chosen))})"
+    ids_: list[Any] = [list(chosen)] if postgresql else [key.hex for key in chosen]
+    at = connection.ops.adapt_datetimefield_value
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            UPDATE {_DELIVERIES} SET status = 'delivering', lease_owner = %s, lease_until = %s,
+                lease_token = lease_token + 1, attempts = attempts + 1, updated_at = %s
+            WHERE id {among} AND status IN ('{WAITING[0]}', '{WAITING[1]}')
+            RETURNING {", ".join(_CLAIMED)}
+            """,
+            [owner, at(now + timedelta(seconds=LEASE_SECONDS)), at(now), *ids_],
+        )
+        rows = {}
+        for values in cursor.fetchall():
+            row = dict(zip(_CLAIMED, values, strict=True))
+            if not postgresql:
+                row |= {name: UUID(row[name]) for name in _KEYS if row[name] is not None}
+            rows[row["id"]] = row
     return [rows[key] for key in chosen if key in rows]
 
 
@@ -314,7 +319,6 @@ def _job(row: dict[str, Any], attempt_id: UUID, head: Head, payload: Payload | N
         attempt_id=attempt_id,
         step=row["step"],
         token=row["lease_token"],
-        created_at=row["created_at"],
         started_at=now,
         version=head.version,
         allow_http=head.allow_http,
