@@ -17,8 +17,13 @@ class Entry:
     name: str
     task: str
     queue: str
-    seconds: float = 0.0
+    seconds: int = 0
     at: crontab | None = None
+
+    def __post_init__(self) -> None:
+        # The table of intervals holds whole seconds, and would ring without a pause at none.
+        if (self.seconds < 1) == (self.at is None) or self.seconds != int(self.seconds):
+            raise ValueError(f"{self.name}: give either whole seconds, at least 1, or `at`.")
 
     @property
     def when(self) -> schedule | crontab:
@@ -27,10 +32,14 @@ class Entry:
     @property
     def expires(self) -> int:
         """Seconds after which an unheard ring is dropped: the next one says the same."""
-        return max(int(self.seconds * 2), 30) if self.seconds else 12 * 3600
+        return max(self.seconds * 2, 30) if self.seconds else 12 * 3600
 
 
 ENTRIES: list[Entry] = [
     Entry("Heartbeat and health checks", "health.heartbeat", "maintenance", seconds=15),
     Entry("Fold the counts of datasets", "records.fold_counts", "jobs", seconds=600),
+    Entry("Imports and exports that wait for a worker", "jobs.sweep", "jobs", seconds=10),
+    Entry("Files of jobs whose time is over", "jobs.retention", "maintenance", seconds=3600),
+    Entry("Due syncs, syncs left behind, health checks of connections", "connectors.tick", "sync", seconds=10),
+    Entry("Old lines of the integrations' log", "connectors.sweep_logs", "maintenance", seconds=3600),
 ]

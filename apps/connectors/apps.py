@@ -1,0 +1,17 @@
+from django.apps import AppConfig
+
+
+class ConnectorsConfig(AppConfig):
+    name = "apps.connectors"
+    label = "connectors"
+    verbose_name = "Connectors"
+
+    def ready(self) -> None:
+        from apps.connectors import checks as checks
+        from apps.connectors.events import TYPES
+        from apps.connectors.registry import load
+        from apps.events.catalog import event_types
+
+        load()
+        for event_type in TYPES:
+            event_types.register(event_type)
