@@ -66,7 +66,9 @@ def _distributed() -> dict[str, str]:
     def key() -> str:
         return base64.b64encode(secrets.token_bytes(32)).decode()
 
-    redis = os.environ.get("BENCH_REDIS_URL") or os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/9"
+    redis = (
+        os.environ.get("BENCH_REDIS_URL") or os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/9"
+    )
     return {
         "SECRET_KEY": secrets.token_urlsafe(50),
         "HUB_ENCRYPTION_KEYS": f"k1:{key()}",
@@ -97,5 +99,3 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
-
-

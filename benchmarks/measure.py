@@ -29,13 +29,19 @@ class Figure:
 def at_most(name: str, ours: float, peer: float, times: float, *, unit: str = "s", note: str = "") -> Figure:
     """Ours may be at most `times` the peer's."""
     ratio = ours / peer if peer else float("inf")
-    return Figure(name, round(ours, 4), round(peer, 4), round(ratio, 3), f"≤ {times}×", ratio <= times, unit, note)
+    return Figure(
+        name, round(ours, 4), round(peer, 4), round(ratio, 3), f"≤ {times}×", ratio <= times, unit, note
+    )
 
 
-def at_least(name: str, ours: float, peer: float, times: float, *, unit: str = "rows/s", note: str = "") -> Figure:
+def at_least(
+    name: str, ours: float, peer: float, times: float, *, unit: str = "rows/s", note: str = ""
+) -> Figure:
     """Ours must be at least `times` the peer's."""
     ratio = ours / peer if peer else float("inf")
-    return Figure(name, round(ours, 1), round(peer, 1), round(ratio, 2), f"≥ {times}×", ratio >= times, unit, note)
+    return Figure(
+        name, round(ours, 1), round(peer, 1), round(ratio, 2), f"≥ {times}×", ratio >= times, unit, note
+    )
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -58,12 +64,20 @@ def peak_memory() -> float:
 def show(figures: list[Figure]) -> str:
     head = ("name", "ours", "peer", "ratio", "goal", "holds")
     rows = [
-        (f.name, f"{f.ours:g} {f.unit}", f"{f.peer:g} {f.unit}", f"{f.ratio:g}", f.goal, "yes" if f.holds else "NO")
+        (
+            f.name,
+            f"{f.ours:g} {f.unit}",
+            f"{f.peer:g} {f.unit}",
+            f"{f.ratio:g}",
+            f.goal,
+            "yes" if f.holds else "NO",
+        )
         for f in figures
     ]
     widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
     )
 
 

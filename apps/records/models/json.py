@@ -17,7 +17,9 @@ class JSONText(models.TextField):  # type: ignore[type-arg]
     PostgreSQL `jsonb` would cost as much as the rest of the row.
     """
 
-    def from_db_value(self, value: str | None, expression: Expression, connection: BaseDatabaseWrapper) -> Any:
+    def from_db_value(
+        self, value: str | None, expression: Expression, connection: BaseDatabaseWrapper
+    ) -> Any:
         return None if value is None else orjson.loads(value)
 
     def get_prep_value(self, value: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,11 @@ def key_text(value: Any) -> str | None:
     return value if isinstance(value, str) else str(value)
 
 
-def by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Existing]:
+Stored = tuple[str, Any, bytes, int, Any]
+"""Key, id, content hash, version, whether deleted: as the database gives it."""
+
+
+def stored_by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Stored]:
     """The records with these keys, deleted ones too."""
     found = bulk.rows_in(
         "SELECT key, id, content_hash, version, deleted_at IS NOT NULL FROM records_record "
@@ -56,17 +60,20 @@ def by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Existing]:
         [bulk.hex_of(dataset.pk)],
         keys,
     )
+    return {row[0]: row for row in found}  # type: ignore[misc]
+
+
+def by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Existing]:
+    """`stored_by_keys`, for rows that are looked at one by one."""
     return {
         key: Existing(bulk.hex_of(record), key, bytes(digest), version, bool(deleted))
-        for key, record, digest, version, deleted in found
+        for key, record, digest, version, deleted in stored_by_keys(dataset, keys).values()
     }
 
 
 def bodies(records: Sequence[str]) -> dict[str, Data]:
     """The data of records, by id."""
     found = bulk.rows_in("SELECT id, data FROM records_record WHERE id {keys}", [], records, cast="uuid")
-        f"SELECT id, {column} FROM records_record WHERE id {{keys}}", [], records, cast="uuid"
-    )  # noqa: S608
     return {bulk.hex_of(record): orjson.loads(text) for record, text in found}
 
 
@@ -81,6 +88,7 @@ class Plan:
         self.overwrite = overwrite
         self.defaults = {f.name: f.default for f in self.dataset.fields if f.default is not None}
         self.touched: list[tuple[Row, str]] = []  # each row that stands, with its record
+        self.met: list[str] = []  # the records of the rows that `swift` settled
 
     def refuse(self, row: Row, field: str, value: Any, code: str, message: str) -> None:
         spec = self.dataset.fields_by_name.get(field)
@@ -127,26 +135,74 @@ class Plan:
 
     def _create(self, rows: Sequence[Row]) -> None:
         defaults = self.defaults
-        samples = self.outcome.samples
-        for row, record in zip(rows, ids.uuid7_hexes(len(rows)), strict=True):
+        creates, before = self.batch.creates, len(self.batch.creates)
+        kept = []
+        for row in rows:
             missing = [name for name in row.missing if name not in defaults]
             if missing:
-                for name in missing:
-                    label = self.dataset.fields_by_name[name].title
-                    self.refuse(row, name, None, "required", f"“{label}” is required and was not given.")
+                self._refuse_missing(row, missing)
                 continue
-            data = _present(row.values)
-            for name, value in defaults.items():
-                if name not in row.values:
-                    data[name] = value
+            data = _present({**defaults, **row.values} if defaults else row.values)
             body = canonical_json(data)
-            self.batch.creates.append(
-                Write(CREATED, record, row.key, data, body, content_hash(body), 1, None, data)
-            )
+            creates.add(row.key, data, body, content_hash(body))
+            kept.append(row)
+        for row, record, data in zip(kept, creates.number(), creates.data[before:], strict=True):
             self.touched.append((row, record))
-            if len(samples) < KEPT_SAMPLES:
-                samples.append(Sample(row.number, CREATED, row.key, {}, data))
-        self.outcome.created += len(self.batch.creates)
+            self.sample(row.number, CREATED, row.key, {}, data)
+        self.outcome.created += len(kept)
+
+    def _refuse_missing(self, row: Row, names: Sequence[str]) -> None:
+        for name in names:
+            label = self.dataset.fields_by_name[name].title
+            self.refuse(row, name, None, "required", f"“{label}” is required and was not given.")
+
+    def sample(self, number: int, operation: str, key: str | None, before: Data, after: Data) -> None:
+        """Keep the fate of the first rows, for the report."""
+        if len(self.outcome.samples) < KEPT_SAMPLES:
+            self.outcome.samples.append(Sample(number, operation, key, before, after))
+
+    def swift(
+        self,
+        numbers: Sequence[int],
+        values: Sequence[Data],
+        missing: Sequence[Sequence[str]],
+        keys: Sequence[str],
+    ) -> list[Row]:
+        """Settle all rows that are new or the same, a column at a time; returns the others.
+
+        For rows with distinct keys, which only their own values can stand against.
+        """
+        found = stored_by_keys(self.dataset, keys)
+        present = [_present(v) for v in values]
+        texts = [canonical_json(v) for v in present]
+        digests = [content_hash(t) for t in texts]
+        creates, defaults = self.batch.creates, self.defaults
+        may_create = self.mode is not Mode.UPDATE
+        others = []
+        same = 0
+        for n, key in enumerate(keys):
+            held = found.get(key)
+            if held is None:
+                if may_create and not missing[n]:
+                    if defaults and (data := {**defaults, **values[n]}).keys() != values[n].keys():
+                        data = _present(data)
+                        body = canonical_json(data)
+                        creates.add(key, data, body, content_hash(body))
+                    else:
+                        creates.add(key, present[n], texts[n], digests[n])
+                    self.sample(numbers[n], CREATED, key, {}, creates.data[-1])
+                    continue
+            elif held[2] == digests[n] and not held[4] and self.mode is not Mode.CREATE:
+                same += 1
+                self.met.append(bulk.hex_of(held[1]))
+                continue
+            row = Row(numbers[n], values[n], missing[n])
+            row.key = key
+            others.append(row)
+        self.met += creates.number()
+        self.outcome.unchanged += same
+        self.outcome.created += len(creates)
+        return others
 
     def _modify(self, pairs: Sequence[tuple[Row, Existing]]) -> None:
         if not pairs:
@@ -163,9 +219,7 @@ class Plan:
                 continue
             missing = [n for n in row.missing if n not in data and n not in self.defaults]
             if existing.deleted and missing:
-                for name in missing:
-                    label = self.dataset.fields_by_name[name].title
-                    self.refuse(row, name, None, "required", f"“{label}” is required and was not given.")
+                self._refuse_missing(row, missing)
                 continue
             body = canonical_json(data)
             operation = RESTORED if existing.deleted else UPDATED
@@ -188,8 +242,7 @@ class Plan:
                 self.outcome.restored += 1
             else:
                 self.outcome.updated += 1
-            if len(self.outcome.samples) < KEPT_SAMPLES:
-                self.outcome.samples.append(Sample(row.number, operation, key, before, after))
+            self.sample(row.number, operation, key, before, after)
 
 
 def _present(values: Data) -> Data:
@@ -223,6 +276,10 @@ class Guard:
         self.unique = unique_names(dataset)
         self.references = [f for f in dataset.fields if f.type == "reference" and f.reference]
         self._known: dict[str, set[str]] = {}
+
+    def concerns(self, targets: Collection[str]) -> bool:
+        """Whether anything beyond their own values can stand against rows that have these fields."""
+        return any(name in targets for name in self.unique) or any(f.name in targets for f in self.references)
 
     def check(
         self, plan: Plan, rows: Sequence[tuple[Row, Existing | None]]

@@ -16,7 +16,7 @@ from apps.events.catalog import is_wanted
 from apps.events.services import outbox
 from apps.kernel import ids
 from apps.records import events
-from apps.records.fields import FIELD_TYPES
+from apps.records.fields import sorter
 from apps.records.models import Change, Dataset, DatasetCount, Origin, Record, RecordKey
 from apps.records.services import bulk
 from apps.records.services.bulk import Column
@@ -42,12 +42,38 @@ class Write:
 
 
 @dataclass(slots=True)
+class Creates:
+    """New records, as parallel lists: at this speed an object per row is what costs."""
+
+    keys: list[str | None] = field(default_factory=list)
+    data: list[Data] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    hashes: list[bytes] = field(default_factory=list)
+    records: list[str] = field(default_factory=list)  # given by `number`
+
+    def add(self, key: str | None, data: Data, body: bytes, digest: bytes) -> None:
+        self.keys.append(key)
+        self.data.append(data)
+        self.bodies.append(body)
+        self.hashes.append(digest)
+
+    def number(self) -> list[str]:
+        """Give ids to those that have none yet; returns these ids."""
+        fresh = ids.uuid7_hexes(len(self.keys) - len(self.records))
+        self.records += fresh
+        return fresh
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(slots=True)
 class Batch:
     """The writes of one transaction to one dataset by one origin."""
 
     dataset: Dataset
     origin: Origin
-    creates: list[Write] = field(default_factory=list)
+    creates: Creates = field(default_factory=Creates)
     changes: list[Write] = field(default_factory=list)  # updated, restored, deleted
 
     def __len__(self) -> int:
@@ -65,10 +91,10 @@ def slot_columns(dataset: Dataset, rows: Sequence[Data]) -> list[Column]:
     """The sortable texts of the indexed fields; a missing value sorts first, as the empty text."""
     columns = []
     for name, slot in dataset.slots.items():
-        spec = dataset.fields_by_name[name]
-        sort_text = FIELD_TYPES[spec.type].sort_text
-        cells = [v if v is None else sort_text(v, spec) for v in [row.get(name) for row in rows]]
-        columns.append(Column(slot, [c if c is not None else "" for c in cells], text=True))
+        sort = sorter(dataset.fields_by_name[name])
+        columns.append(
+            Column(slot, [sort(row[name]) or "" if name in row else "" for row in rows], text=True)
+        )
     return columns
 
 
@@ -102,35 +128,36 @@ def apply(batch: Batch, *, journal: bool = True) -> None:
 
 
 def _create(batch: Batch, at: str) -> None:
-    writes = batch.creates
-    if not writes:
+    creates = batch.creates
+    if not len(creates):
         return
+    creates.number()
     dataset = batch.dataset
     columns = [
-        Column("id", [w.record for w in writes]),
+        Column("id", creates.records),
         Column("organization_id", bulk.hex_of(dataset.organization_id)),
         Column("dataset_id", bulk.hex_of(dataset.pk)),
-        Column("key", [w.key for w in writes], text=True),
-        Column("data", [w.body.decode() for w in writes], text=True),
-        Column("content_hash", [w.hash for w in writes]),
-        Column("version", [w.version for w in writes]),
+        Column("key", creates.keys, text=True),
+        Column("data", [body.decode() for body in creates.bodies], text=True),
+        Column("content_hash", creates.hashes),
+        Column("version", 1),
         Column("created_at", at),
         Column("updated_at", at),
-        *slot_columns(dataset, [w.data for w in writes]),
+        *slot_columns(dataset, creates.data),
     ]
-    bulk.insert(Record, columns, len(writes))
-    _hold_keys(dataset, writes)
+    bulk.insert(Record, columns, len(creates))
+    _hold_keys(dataset, zip(creates.records, creates.data, strict=True))
 
 
-def _hold_keys(dataset: Dataset, writes: Sequence[Write]) -> None:
+def _hold_keys(dataset: Dataset, rows: Iterable[tuple[str, Data]]) -> None:
     names = unique_names(dataset)
     if not names:
         return
     held = [
-        (name, text, w.record)
-        for w in writes
+        (name, text, record)
+        for record, data in rows
         for name in names
-        if (text := unique_text(w.data.get(name))) is not None
+        if (text := unique_text(data.get(name))) is not None
     ]
     if held:
         columns = [
@@ -175,7 +202,7 @@ def _change(batch: Batch, at: str) -> None:
             ]
         bulk.update(Record, records, columns)
         if not gone:
-            _hold_keys(batch.dataset, writes)
+            _hold_keys(batch.dataset, ((w.record, w.data) for w in writes))
 
 
 def _count(batch: Batch) -> None:
@@ -187,30 +214,38 @@ def _count(batch: Batch) -> None:
 
 
 def _json(value: Data | None) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
+    return None if value is None else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _journal(batch: Batch, at: str) -> None:
-    writes: list[Write] = [*batch.creates, *batch.changes]
-    if not writes:
-        return
-    columns = [
-        Column("id", ids.uuid7_hexes(len(writes))),
+    """Write the changes. A creation's change has its record's id, which no other change can have."""
+    shared = [
         Column("organization_id", bulk.hex_of(batch.dataset.organization_id)),
         Column("dataset_id", bulk.hex_of(batch.dataset.pk)),
-        Column("record_id", [w.record for w in writes]),
         Column("origin_id", bulk.hex_of(batch.origin.pk)),
-        Column("operation", [w.operation for w in writes]),
-        Column("version", [w.version for w in writes]),
-        Column("before", [_json(w.before) for w in writes], text=True),
-        Column(
-            "after",
-            [w.body.decode() if w.operation == CREATED else _json(w.after) for w in writes],
-            text=True,
-        ),
         Column("created_at", at),
     ]
-    bulk.insert(Change, columns, len(writes))
+    creates, writes = batch.creates, batch.changes
+    if len(creates):
+        columns = [
+            Column("id", creates.records),
+            Column("record_id", creates.records),
+            Column("operation", CREATED),
+            Column("version", 1),
+            Column("before", None),
+            Column("after", [body.decode() for body in creates.bodies], text=True),
+        ]
+        bulk.insert(Change, [*columns, *shared], len(creates))
+    if writes:
+        columns = [
+            Column("id", ids.uuid7_hexes(len(writes))),
+            Column("record_id", [w.record for w in writes]),
+            Column("operation", [w.operation for w in writes]),
+            Column("version", [w.version for w in writes]),
+            Column("before", [_json(w.before) for w in writes], text=True),
+            Column("after", [_json(w.after) for w in writes], text=True),
+        ]
+        bulk.insert(Change, [*columns, *shared], len(writes))
 
 
 def _publish(batch: Batch) -> None:
@@ -227,24 +262,40 @@ def _publish(batch: Batch) -> None:
 def _drafts(batch: Batch, heard: set[str]) -> Iterable[outbox.Draft]:
     origin = {"kind": batch.origin.kind, "ref": batch.origin.ref}
     slug = batch.dataset.slug
-    for write in (*batch.creates, *batch.changes):
-        if write.operation in heard:
-            public_id = ids.public(Record.PREFIX, int(write.record, 16))
-            yield outbox.Draft(
-                type=f"{slug}.{write.operation}",
-                subject=public_id,
-                ordering_key=public_id,
-                data=events.data_of(
-                    dataset=slug,
-                    public_id=public_id,
-                    key=write.key,
-                    version=write.version,
-                    record=write.data,
-                    before=write.before,
-                    after=write.data if write.operation == CREATED else write.after,
-                    origin=origin,
-                ),
-            )
+
+    def draft(
+        operation: str,
+        record: str,
+        key: str | None,
+        version: int,
+        data: Data,
+        before: Data | None,
+        after: Data | None,
+    ) -> outbox.Draft:
+        public_id = ids.public(Record.PREFIX, int(record, 16))
+        return outbox.Draft(
+            type=f"{slug}.{operation}",
+            subject=public_id,
+            ordering_key=public_id,
+            data=events.data_of(
+                dataset=slug,
+                public_id=public_id,
+                key=key,
+                version=version,
+                record=data,
+                before=before,
+                after=after,
+                origin=origin,
+            ),
+        )
+
+    if CREATED in heard:
+        creates = batch.creates
+        for record, key, data in zip(creates.records, creates.keys, creates.data, strict=True):
+            yield draft(CREATED, record, key, 1, data, None, data)
+    for w in batch.changes:
+        if w.operation in heard:
+            yield draft(w.operation, w.record, w.key, w.version, w.data, w.before, w.after)
 
 
 def origin_of(dataset: Dataset, *, kind: str, ref: str, label: str) -> Origin:

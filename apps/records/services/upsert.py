@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
 from django.db import transaction
 
 from apps.kernel.errors import InvalidInput
-from apps.records.mapping import CompiledMapper, MappingSpec, compile_mapping
+from apps.records.mapping import CompiledMapper, MappedBatch, MappingSpec, compile_mapping
 from apps.records.models import Dataset, Origin, Record, SeenRecord
 from apps.records.services import bulk, links
 from apps.records.services.lookups import Finder
@@ -108,6 +109,7 @@ class _Run:
         self.dry_run = dry_run
         self.stop_on_error = stop_on_error
         self.guard = Guard(dataset)
+        self.guarded = self.guard.concerns(mapper.targets)
         self.finder = Finder(dataset.organization)
 
     def all(
@@ -123,10 +125,9 @@ class _Run:
         if self.mode is Mode.REPLACE and first_row == 1:
             SeenRecord.objects.filter(origin=origin).delete()
         number = first_row
-        source = iter(rows)
-        while part := list(islice(source, batch_size)):
+        for part, mapped in self._mapped(rows, batch_size, first_row):
             with transaction.atomic():
-                outcome = self.one(part, number, origin)
+                outcome = self.one(part, mapped, number, origin)
                 if on_batch is not None:
                     on_batch(outcome)
             result.add(outcome)
@@ -138,24 +139,70 @@ class _Run:
                     result.add(outcome)
         return result
 
-    def one(self, part: list[Any], number: int, origin: Origin) -> BatchOutcome:
+    def _mapped(
+        self, rows: Iterable[Any], batch_size: int, first_row: int
+    ) -> Iterator[tuple[list[Any], MappedBatch]]:
+        """The batches, mapped and checked. The next one is mapped while the database writes the present one.
+
+        The source is read in the caller's thread, and mappings that look up in the database stay there too.
+        """
+        source = iter(rows)
+        part = list(islice(source, batch_size))
+        if len(part) < batch_size or self.mapper.needs_lookup:
+            number = first_row
+            while part:
+                yield part, self.mapper.map_rows(part, number, lookup=self.finder)
+                number += len(part)
+                part = list(islice(source, batch_size))
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="mapping") as ahead:
+            number = first_row
+            coming = ahead.submit(self.mapper.map_rows, part, number)
+            while part:
+                following = list(islice(source, batch_size))
+                mapped = coming.result()
+                if following:
+                    coming = ahead.submit(self.mapper.map_rows, following, number + len(part))
+                yield part, mapped
+                number += len(part)
+                part = following
+
+    def one(self, part: list[Any], mapped: MappedBatch, number: int, origin: Origin) -> BatchOutcome:
         """Write one batch, in the caller's transaction."""
         outcome = BatchOutcome(first_row=number, rows=len(part))
-        mapped = self.mapper.map_rows(part, number, lookup=self.finder)
         outcome.problems.extend(mapped.problems)
-        rows = [
-            Row(n, values, missing)
-            for n, values, missing in zip(mapped.rows, mapped.values, mapped.missing, strict=True)
-        ]
-        self._identify(rows, part, number, outcome)
-        if rows and not self.dry_run:
+        if mapped.rows and not self.dry_run:
             bulk.lock_dataset(self.dataset.pk)
+        rows = self._swift(mapped, origin, outcome)
+        if rows is None:
+            rows = [
+                Row(n, values, missing)
+                for n, values, missing in zip(mapped.rows, mapped.values, mapped.missing, strict=True)
+            ]
+            self._identify(rows, part, number, outcome)
         for wave in self._waves(rows):
             self._write(wave, origin, outcome)
         outcome.failed = len({problem.row for problem in outcome.problems})
         if self.stop_on_error and outcome.failed:
             raise UpsertStopped(outcome)
         return outcome
+
+    def _swift(self, mapped: MappedBatch, origin: Origin, outcome: BatchOutcome) -> list[Row] | None:
+        """Settle what is plainly new or the same; returns the other rows, or None if all need the long way."""
+        if self.link is not None or not self.dataset.key_field or self.guarded:
+            return None
+        name = self.dataset.key_field
+        keys = [values.get(name) for values in mapped.values]
+        if None in keys or len(set(keys)) != len(keys):
+            return None
+        batch = Batch(self.dataset, origin)
+        plan = Plan(batch, outcome, mode=self.mode, overwrite=self.overwrite)
+        texts = [key if isinstance(key, str) else str(key) for key in keys]
+        others = plan.swift(mapped.rows, mapped.values, mapped.missing, texts)
+        apply(batch, journal=not self.dry_run)
+        if self.mode is Mode.REPLACE:
+            self._note_seen(origin, plan.met)
+        return others
 
     def _identify(self, rows: list[Row], part: list[Any], number: int, outcome: BatchOutcome) -> None:
         """Give each row its key and, if it has a remote twin, the twin's id."""
