@@ -8,7 +8,7 @@ RUN uv pip install --no-cache --python /venv/bin/python -r requirements.txt \
 WORKDIR /hub
 COPY . .
 # Static files are collected once; the throw-away HUB_HOME takes the secrets that a start makes.
-RUN HUB_HOME=/tmp/build /venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
+RUN mkdir staticfiles && HUB_HOME=/tmp/build /venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
     && /venv/bin/python -m compileall -q apps integration_hub
 
 FROM python:3.11-slim

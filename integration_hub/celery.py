@@ -2,6 +2,7 @@
 
 import logging.config
 import os
+import warnings
 from typing import Any
 
 from celery import Celery
@@ -10,6 +11,8 @@ from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
 
+# What makes root a danger to Celery is the pickle format, and the hub accepts JSON alone.
+warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 # The embedded queue: one SQLite file, chosen by the broker address sqlite://.
 TRANSPORT_ALIASES["sqlite"] = "integration_hub.runtime.sqlite_transport:Transport"
 

@@ -34,7 +34,7 @@ def celery_settings(config: Config) -> dict[str, Any]:
     # Imported here: kombu is not needed by those who only want the queues' names.
     from kombu import Queue
 
-    broker = config.celery_broker_url or "sqlite://"
+    broker = config.celery_broker_url or "sqlite://embedded"
     options: dict[str, Any] = {}
     if broker.startswith("sqlite"):
         options = {"path": str(config.hub_home / "queue.sqlite3"), "lease": LEASE}

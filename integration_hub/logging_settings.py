@@ -30,6 +30,7 @@ def logging_settings(config: Config) -> dict[str, Any]:
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
             "celery.beat": {"level": "WARNING"},
+            "celery.worker.consumer.connection": {"level": "WARNING"},
             "kombu": {"level": "INFO"},
             "amqp": {"level": "INFO"},
             "boto3": {"level": "WARNING"},

@@ -179,11 +179,11 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# An image has them collected; elsewhere they are served from where the packages keep them.
-WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
-WHITENOISE_ROOT = None
+# An image has them collected into this folder; elsewhere they are served from where the packages keep them.
+_collected = BASE_DIR / "staticfiles"
+STATIC_ROOT = _collected if _collected.is_dir() else None
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 WHITENOISE_MAX_AGE = 600
 
 _mail = HUB.email_url

@@ -6,6 +6,7 @@ together agree on one secret: each makes a candidate, and the first to link it u
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import tempfile
@@ -33,6 +34,9 @@ def prepare(config: Config) -> None:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise ConfigError([f"The folder {folder} cannot be written by the user who runs the hub."])
     if config.embedded:
+        # Made before SQLite makes it, which would let others read it.
+        with contextlib.suppress(OSError):
+            os.close(os.open(config.database_url.name, os.O_RDONLY | os.O_CREAT, PRIVATE_FILE))
         _prepare_keys(config)
 
 

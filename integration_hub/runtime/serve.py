@@ -87,7 +87,7 @@ def command_of(role: str, config: Config, port: int, queues: str) -> list[str]:
     """The command line of a role."""
     if role == "web":
         return web_command(config, port)
-    celery = [sys.executable, "-m", "celery", "-A", "integration_hub.celery"]
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "integration_hub.celery"]
     if role == "scheduler":
         return [*celery, "beat", "--pidfile="]
     pool = ["-P", "threads"] if config.embedded else ["-P", "prefork", "--max-tasks-per-child", "1000"]
@@ -103,7 +103,7 @@ def web_command(config: Config, port: int) -> list[str]:
         *[sys.executable, "-m", "granian", "integration_hub.wsgi:application", "--interface", "wsgi"],
         *["--host", config.hub_host, "--port", str(port), "--no-ws"],
         *["--workers", str(config.hub_workers), "--blocking-threads", str(config.hub_web_threads)],
-        *["--respawn-failed-workers", "--workers-kill-timeout", "15", "--log-level", "warning"],
+        *["--respawn-failed-workers", "--workers-kill-timeout", "10", "--log-level", "warning"],
     ]
 
 

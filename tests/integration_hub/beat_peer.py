@@ -13,5 +13,5 @@ if __name__ == "__main__":
     from integration_hub.runtime import beat
 
     beat.LEASE, beat.RENEW, beat.WAIT = 2.0, 0.5, 0.2
-    schedule.ENTRIES[:] = [schedule.Entry("Test ring", "tests.ring", "default", seconds=0.5)]
+    schedule.ENTRIES[:] = [schedule.Entry("Test ring", "tests.ring", "default", seconds=1)]
     celery.app.start(["beat", "--pidfile="])
