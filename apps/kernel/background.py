@@ -57,8 +57,10 @@ class _Doorbell:
     def __call__(self) -> None:
         _ring(self)
 
-    # Django names the callback in its log when it fails.
-    __qualname__ = "enqueue"
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for identical bells; 1, 1.0 and True are not identical."""
+        return self.task_name, repr(self.args), self.queue, self.countdown
 
 
 def _plain(value: Any) -> Any:
@@ -74,7 +76,7 @@ class _Index:
     """The bells among one transaction's callbacks, with the savepoints that each would be lost with."""
 
     callbacks: list[Any]
-    bells: dict[_Doorbell, list[set[str]]] = field(default_factory=dict)
+    bells: dict[tuple[Any, ...], list[set[str]]] = field(default_factory=dict)
     seen: int = 0
 
 
@@ -92,10 +94,10 @@ def _rings_already(bell: _Doorbell) -> bool:
         index = connection._doorbells = _Index(connection.run_on_commit)
     for savepoints, callback, *_ in index.callbacks[index.seen :]:
         if isinstance(callback, _Doorbell):
-            index.bells.setdefault(callback, []).append(savepoints)
+            index.bells.setdefault(callback.key, []).append(savepoints)
     index.seen = len(index.callbacks)
     current = set(connection.savepoint_ids)
-    return any(savepoints <= current for savepoints in index.bells.get(bell, ()))
+    return any(savepoints <= current for savepoints in index.bells.get(bell.key, ()))
 
 
 class _Sender:
