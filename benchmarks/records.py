@@ -1,7 +1,7 @@
 """The bulk writer against a bare COPY and against django-import-export at its best.
 
-The rows have 12 typed fields and come as the text of a CSV file. Ours maps, validates, writes the records with
-their indexes, and the changes; the bare COPY only parses the file and fills a table without an index.
+The rows have 12 typed fields and come as the text of a CSV file. Ours maps, validates, writes the records
+with their indexes, and the changes; the bare COPY only parses the file and fills a table without an index.
 """
 
 from __future__ import annotations
@@ -181,7 +181,8 @@ def memory(count: int) -> float:
         "from apps.records.services.upsert import upsert\n"
         "from apps.tenants.principals import Actor\n"
         f"dataset = dataset_of(records._organization('Memory {count}'), 'clients')\n"
-        f"upsert(dataset=dataset, rows=records.rows({count}), columns=records.COLUMNS, actor=Actor('job', 'JOB-M'))\n"
+        "actor = Actor('job', 'JOB-M')\n"
+        f"upsert(dataset=dataset, rows=records.rows({count}), columns=records.COLUMNS, actor=actor)\n"
         "print(json.dumps(measure.peak_memory()))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -55,7 +55,7 @@ def keys() -> Finding:
     ring = get_keyring()
     if ring.decrypt(ring.encrypt(b"canary", b"health"), b"health") != b"canary":
         return Finding(Verdict.FAIL, "The active encryption key does not work.")
-    return Finding(Verdict.PASS, f"The active encryption key “{ring.active}” works.")
+    return Finding(Verdict.PASS, f"The active encryption key “{ring.active_id}” works.")
 
 
 def workers() -> Finding:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Expression
 
+if TYPE_CHECKING:
+    _Text = models.Field[Any, Any]
+else:
+    _Text = models.TextField
 
-class JSONText(models.TextField):  # type: ignore[type-arg]
+
+class JSONText(_Text):
     """Any JSON value, kept as its canonical text.
 
     Nothing looks inside by SQL, so that the database need not parse what was just serialized: on

@@ -44,6 +44,14 @@ def _is_constant(values: Sequence[Cell] | Cell) -> bool:
     return values is None or isinstance(values, (str, int, bytes))
 
 
+def _cells(column: Column, count: int) -> Iterable[Cell]:
+    """The column's cells; a constant one is repeated `count` times."""
+    values = column.values
+    if _is_constant(values):
+        return repeat(values, count)  # type: ignore[arg-type]
+    return values  # type: ignore[return-value]
+
+
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -102,14 +110,8 @@ def insert(model: type[models.Model], columns: Sequence[Column], count: int) -> 
                 copy.write("\n")
         else:
             marks = ", ".join(["%s"] * len(columns))
-            rows = zip(
-                *(repeat(c.values, count) if _is_constant(c.values) else c.values for c in columns),  # type: ignore[arg-type]
-                strict=True,
-            )
+            rows = zip(*(_cells(c, count) for c in columns), strict=True)
             cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(rows))  # noqa: S608
-
-
-_POSTGRES_TYPES = {"uuid": "uuid", "jsonb": "jsonb", "bytea": "bytea"}
 
 
 def update(model: type[models.Model], ids: Sequence[str], columns: Sequence[Column]) -> None:
@@ -131,16 +133,11 @@ def update(model: type[models.Model], ids: Sequence[str], columns: Sequence[Colu
             cursor.execute(
                 f"UPDATE {table} AS t SET {', '.join(sets)} "  # noqa: S608
                 f"FROM unnest({arrays}) AS v({names}) WHERE t.id = v.id",
-                [*(c.values for c in constants), list(ids), *(list(c.values) for c in varying)],  # type: ignore[arg-type]
+                [*(c.values for c in constants), list(ids), *(list(_cells(c, 0)) for c in varying)],  # type: ignore[list-item]
             )
         else:
             sets = [f"{quote(c.name)} = %s" for c in (*constants, *varying)]
-            rows = zip(
-                *(repeat(c.values, len(ids)) for c in constants),
-                *(c.values for c in varying),
-                ids,
-                strict=True,  # type: ignore[arg-type]
-            )
+            rows = zip(*(_cells(c, len(ids)) for c in (*constants, *varying)), ids, strict=True)
             cursor.executemany(f"UPDATE {table} SET {', '.join(sets)} WHERE id = %s", list(rows))  # noqa: S608
 
 

@@ -26,11 +26,11 @@ def _getter(path: str, columns: Sequence[str] | None) -> Callable[[Any], Any]:
     if path.replace("_", "a").isalnum():
         return lambda row: row.get(path) if isinstance(row, Mapping) else None
     expression = jmespath.compile(path)
-    return expression.search  # type: ignore[no-any-return]
+    return expression.search
 
 
 class Reader:
-    """Reads the remote identity of rows, finds the linked records, and ties what was written."""
+    """Reads remote identities, finds the linked records, and ties what was written."""
 
     def __init__(self, link: LinkSource, columns: Sequence[str] | None) -> None:
         self.link = link
@@ -66,7 +66,10 @@ class Reader:
             "WHERE l.organization_id = %s AND l.source = %s AND l.stream = %s AND r.dataset_id = %s "
             "AND l.remote_id {keys}",
             [
-                bulk.hex_of(dataset.organization_id), self.link.source, self.link.stream, bulk.hex_of(dataset.pk),
+                bulk.hex_of(dataset.organization_id),
+                self.link.source,
+                self.link.stream,
+                bulk.hex_of(dataset.pk),
             ],
             [row.remote_id for row in rows if row.remote_id is not None],
         )  # fmt: skip

@@ -13,14 +13,14 @@ from apps.tenants.models import Organization
 
 
 class Finder:
-    """Answers `(dataset, field, values)` with the key of the record that has each value, in one organization."""
+    """Answers `(dataset, field, values)` with the key of the record with each value, in one organization."""
 
     def __init__(self, organization: Organization) -> None:
         self.organization = organization
         self._datasets: dict[str, Dataset] = {}
 
     def __call__(self, slug: str, field: str, values: Collection[str]) -> Mapping[str, Any]:
-        """The keys found; a value without a record is missing. Raises InvalidInput if nothing answers quickly."""
+        """The keys found; a value without a record is missing. Raises InvalidInput without an index."""
         dataset = self._dataset(slug)
         if field in ("", dataset.key_field):
             found = self._by_column(dataset, "key", {value: value for value in values})
@@ -30,7 +30,7 @@ class Finder:
             found = self._by_unique(dataset, field, values)
         else:
             raise InvalidInput(
-                f"Records of “{slug}” cannot be looked up by “{field}”: the field is neither indexed nor unique.",
+                f"Records of “{slug}” cannot be looked up by “{field}”: it is neither indexed nor unique.",
                 errors=[FieldError("/lookup", "not_indexed", "Choose an indexed or unique field.")],
             )
         return found

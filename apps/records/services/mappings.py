@@ -29,7 +29,7 @@ def save(
 ) -> Mapping:
     """Create a mapping, or change the given one.
 
-    Raises InvalidInput with pointers into `spec` if it does not fit the dataset, Conflict if the name is taken.
+    Raises InvalidInput with pointers into `spec` if it does not fit, Conflict if the name is taken.
     """
     if dataset.organization_id != organization.pk:
         raise InvalidInput("The dataset belongs to another organization.")

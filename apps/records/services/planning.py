@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 
-from apps.kernel import ids
 from apps.records.mapping import RowProblem, canonical_json, content_hash
 from apps.records.models import Dataset
 from apps.records.services import bulk
@@ -60,7 +59,7 @@ def stored_by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Stored]:
         [bulk.hex_of(dataset.pk)],
         keys,
     )
-    return {row[0]: row for row in found}  # type: ignore[misc]
+    return {row[0]: row for row in found}
 
 
 def by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Existing]:

@@ -188,7 +188,7 @@ class _Run:
         return outcome
 
     def _swift(self, mapped: MappedBatch, origin: Origin, outcome: BatchOutcome) -> list[Row] | None:
-        """Settle what is plainly new or the same; returns the other rows, or None if all need the long way."""
+        """Settle what is plainly new or the same; returns the others, or None if all need the long way."""
         if self.link is not None or not self.dataset.key_field or self.guarded:
             return None
         name = self.dataset.key_field
@@ -225,7 +225,7 @@ class _Run:
             rows[:] = [row for row in rows if row.key is not None]
 
     def _waves(self, rows: list[Row]) -> Iterator[list[Row]]:
-        """Rows in which no key and no remote id occurs twice: later rows for one record come in later waves."""
+        """Rows with no key and no remote id twice: later rows of one record come in later waves."""
         rest = rows
         while rest:
             keys: set[str] = set()
