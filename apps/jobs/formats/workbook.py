@@ -1,0 +1,288 @@
+"""Excel workbooks (Office Open XML, .xlsx), read with calamine after the archive has been judged.
+
+A workbook has to be held in memory to be read; `Options.max_unpacked` bounds it. What calamine does not
+tell (error values, formulas that were never calculated) is found in the sheet's XML while it is counted.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import BinaryIO
+
+import python_calamine as calamine
+
+from apps.jobs.formats.errors import FormatError
+from apps.jobs.formats.headers import find_header, header_notices, name_columns
+from apps.jobs.formats.tables import Cell, CellProblem, Column, Findings, Options, Row, Severity, Sheet, Table
+from apps.jobs.formats.workbook_parts import Marks, sheet_parts
+from apps.jobs.formats.zipguard import inspect, open_archive
+
+FILE_TYPE = "xlsx"
+_EXACT = 2**53
+
+
+def open_workbook(file: BinaryIO, options: Options) -> Table:
+    """Open one sheet of a workbook. Raises FormatError when it cannot be read as asked."""
+    archive = open_archive(file, max_unpacked=options.max_unpacked)
+    parts = sheet_parts(archive)
+    marks = {name: Marks() for name in parts.values()}
+    inspect(
+        archive,
+        file,
+        max_unpacked=options.max_unpacked,
+        watch={name: mark.feed for name, mark in marks.items()},
+    )
+    book = _open(file)
+    sheets = _sheets(book)
+    chosen = _choose(sheets, options.sheet)
+    grid = _grid(book, chosen)
+    notices = _notices(sheets, chosen, grid)
+    head = _head(grid)
+    header_row = _find_header_row(head, options)
+    header = head[header_row - 1] if header_row and header_row <= len(head) else None
+    if header_row and header is None:
+        raise FormatError(
+            f"The sheet ends before row {header_row}, where its header should be.", line=header_row
+        )
+    reach = max((len(_trim(row)) for row in head[header_row:]), default=0)
+    columns = name_columns(
+        _widen(_trim(header), reach) if header is not None else None,
+        max(reach, grid.width),
+        max_columns=options.max_columns,
+    )
+    if not columns:
+        raise FormatError(f"The sheet “{chosen.name}” has no rows.", code="empty_file")
+    notices += header_notices(columns, has_header=header is not None)
+    if header_row > 1:
+        notices.append(f"The header is in row {header_row}; the rows above it are passed over.")
+    progress = _Progress(grid.total_height)
+    mark = marks.get(parts.get(chosen.name, ""))
+    table = Table(
+        columns=columns,
+        rows=iter(()),
+        findings=Findings(
+            FILE_TYPE,
+            has_header=header is not None,
+            header_row=header_row,
+            sheet=chosen.name,
+            sheets=tuple(sheets),
+        ),
+        total_estimate=max(0, grid.total_height - header_row),
+        notices=notices,
+        position=progress,
+    )
+    table.rows = _rows(grid, columns, header_row, mark.found if mark else {}, table, progress, options)
+    return table
+
+
+class _Progress:
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.row = 0
+
+    def __call__(self) -> float:
+        return min(1.0, self.row / self.total) if self.total else 1.0
+
+
+def _open(file: BinaryIO) -> calamine.CalamineWorkbook:
+    file.seek(0)
+    try:
+        return calamine.CalamineWorkbook.from_filelike(file)
+    except calamine.PasswordError:
+        raise FormatError(
+            "The workbook is protected by a password. Save it without one.", code="password"
+        ) from None
+    except Exception as error:  # what the Rust side raises has no common base
+        raise FormatError(
+            f"The workbook cannot be read ({str(error)[:200]}). "
+            "Open it in Excel, save it as .xlsx and try again.",
+            code="damaged_file",
+        ) from None
+
+
+def _sheets(book: calamine.CalamineWorkbook) -> list[Sheet]:
+    sheets = [
+        Sheet(meta.name, meta.visible == calamine.SheetVisibleEnum.Visible)
+        for meta in book.sheets_metadata
+        if meta.typ == calamine.SheetTypeEnum.WorkSheet
+    ]
+    if not sheets:
+        raise FormatError("The workbook has no sheet with cells.", code="empty_file")
+    return sorted(sheets, key=lambda sheet: not sheet.visible)
+
+
+def _choose(sheets: Sequence[Sheet], wanted: str | None) -> Sheet:
+    if wanted is None:
+        return sheets[0]
+    for sheet in sheets:
+        if sheet.name == wanted:
+            return sheet
+    listed = ", ".join(f"“{sheet.name}”" for sheet in sheets[:10])
+    raise FormatError(f"The workbook has no sheet “{wanted[:60]}”; it has {listed}.", code="unknown_sheet")
+
+
+def _grid(book: calamine.CalamineWorkbook, sheet: Sheet) -> calamine.CalamineSheet:
+    try:
+        return book.get_sheet_by_name(sheet.name)
+    except Exception as error:
+        raise FormatError(
+            f"The sheet “{sheet.name}” cannot be read ({str(error)[:200]}).", code="damaged_file"
+        ) from None
+
+
+def _notices(sheets: Sequence[Sheet], chosen: Sheet, grid: calamine.CalamineSheet) -> list[str]:
+    notices = []
+    if len(sheets) > 1:
+        others = ", ".join(f"“{s.name}”{'' if s.visible else ' (hidden)'}" for s in sheets if s != chosen)
+        notices.append(f"The sheet “{chosen.name}” is read; there are also {others}.")
+    if not chosen.visible:
+        notices.append(f"The sheet “{chosen.name}” is hidden.")
+    if grid.merged_cell_ranges:
+        notices.append(
+            "The sheet has merged cells: only the first cell of each has the value, the others are empty."
+        )
+    return notices
+
+
+def _head(grid: calamine.CalamineSheet) -> list[list[Cell]]:
+    head = []
+    for row in grid.iter_rows():
+        head.append([_cell(value)[0] for value in row])
+        if len(head) >= 200:
+            break
+    return head
+
+
+def _find_header_row(head: Sequence[Sequence[Cell]], options: Options) -> int:
+    if options.has_header is False:
+        return 0
+    if options.header_row:
+        return options.header_row
+    index = find_header(head)
+    if index is None and options.has_header:
+        index = next((n for n, row in enumerate(head) if not _is_blank(row)), None)
+    return 0 if index is None else index + 1
+
+
+def _trim(row: Sequence[Cell]) -> list[Cell]:
+    cells = list(row)
+    while cells and (cells[-1] is None or not str(cells[-1]).strip()):
+        cells.pop()
+    return cells
+
+
+def _widen(row: list[Cell], width: int) -> list[Cell]:
+    return row + [None] * (width - len(row))
+
+
+def _is_blank(cells: Sequence[Cell]) -> bool:
+    return all(cell is None or cell == "" or (isinstance(cell, str) and not cell.strip()) for cell in cells)
+
+
+def _rows(
+    grid: calamine.CalamineSheet,
+    columns: tuple[Column, ...],
+    header_row: int,
+    marks: dict[tuple[int, int], str],
+    table: Table,
+    progress: _Progress,
+    options: Options,
+) -> Iterator[Row]:
+    width = len(columns)
+    first_column = grid.start[1] if grid.start else 0
+    marked_rows: dict[int, list[tuple[int, str]]] = {}
+    for (row, column), code in marks.items():
+        marked_rows.setdefault(row, []).append((column - first_column, code))
+    number = 0
+    for line, raw in enumerate(grid.iter_rows(), start=1):
+        progress.row = line
+        if line <= header_row:
+            continue
+        cells: list[Cell] = []
+        problems: list[CellProblem] = []
+        for index, value in enumerate(raw):
+            cell, odd = (value, "") if type(value) is str else _cell(value)
+            cells.append(cell)
+            if odd:
+                problems.append(_imprecise(columns, index, odd))
+        for index, code in marked_rows.get(line, ()):
+            if 0 <= index < len(cells):
+                problems.append(_error_cell(columns, index, code))
+                cells[index] = code
+        if not problems and _is_blank(cells):
+            table.blank_rows += 1
+            continue
+        number += 1
+        if number <= options.skip_rows:
+            continue
+        if len(cells) > width:
+            extra = [cell for cell in cells[width:] if cell not in ("", None)]
+            if extra:
+                problems.append(
+                    CellProblem(
+                        "extra_cell",
+                        "The row has a value to the right of the last column that has a header.",
+                        value=str(extra[0])[:200],
+                    )
+                )
+            else:
+                del cells[width:]
+        elif len(cells) < width:
+            cells.extend([None] * (width - len(cells)))
+        yield Row(number, line, cells, tuple(problems))
+
+
+def _cell(value: object) -> tuple[Cell, str]:
+    """The cell's value, and its text if it is a number that Excel could not hold exactly."""
+    if value is None or isinstance(value, str | bool):
+        return value, ""
+    if isinstance(value, float):
+        shown = format(value, ".15g")  # the digits that Excel keeps and shows
+        if not value.is_integer():
+            return float(shown), ""
+        if abs(value) <= _EXACT:
+            return int(value), ""
+        text = format(Decimal(shown), "f")
+        return text, text
+    if isinstance(value, int):
+        return value, ""
+    if isinstance(value, dt.datetime | dt.date | dt.time):
+        return value.isoformat(), ""
+    if isinstance(value, dt.timedelta):
+        return _duration(value), ""
+    return str(value), ""
+
+
+def _duration(value: dt.timedelta) -> str:
+    """Hours, minutes and seconds, such as 36:00:00."""
+    seconds = int(value.total_seconds())
+    sign = "-" if seconds < 0 else ""
+    hours, rest = divmod(abs(seconds), 3600)
+    return f"{sign}{hours}:{rest // 60:02d}:{rest % 60:02d}"
+
+
+def _name(columns: Sequence[Column], index: int) -> str:
+    return columns[index].name if index < len(columns) else ""
+
+
+def _imprecise(columns: Sequence[Column], index: int, text: str) -> CellProblem:
+    return CellProblem(
+        "precision_lost",
+        f"{text} has more digits than Excel keeps (15): the last ones may be wrong. "
+        "Format such columns as text.",
+        _name(columns, index),
+        text,
+        Severity.WARNING,
+    )
+
+
+def _error_cell(columns: Sequence[Column], index: int, code: str) -> CellProblem:
+    if code:
+        return CellProblem("excel_error", f"The cell shows the error {code}.", _name(columns, index), code)
+    return CellProblem(
+        "not_calculated",
+        "The cell's formula was never calculated. Open the file in Excel, save it and upload it again.",
+        _name(columns, index),
+    )

@@ -1,0 +1,5 @@
+from apps.jobs.models.files import JobArtifact, RememberedMapping
+from apps.jobs.models.jobs import Job
+from apps.jobs.models.problems import JobError, Rejection
+
+__all__ = ["Job", "JobArtifact", "JobError", "Rejection", "RememberedMapping"]

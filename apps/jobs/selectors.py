@@ -1,0 +1,54 @@
+"""Reads about jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Count, QuerySet
+
+from apps.jobs.models import Job, JobError
+from apps.jobs.services import live
+from apps.jobs.statuses import JobStatus
+from apps.kernel.errors import NotFound
+from apps.tenants.models import Organization
+
+
+def jobs_of(organization: Organization) -> QuerySet[Job]:
+    """The organization's jobs, newest first, with what lists show."""
+    return Job.objects.filter(organization=organization).select_related(
+        "dataset", "organization", "created_by"
+    )
+
+
+def job_of(organization: Organization, ref: str) -> Job:
+    """One job by its number. Raises NotFound."""
+    job = jobs_of(organization).select_related("origin", "mapping").filter(number=ref[:40]).first()
+    if job is None:
+        raise NotFound(f"There is no job “{ref[:40]}”.")
+    return job
+
+
+def progress_of(job: Job) -> dict[str, Any]:
+    """What a progress bar shows; during a check, how far that is."""
+    found = job.progress()
+    if job.status == JobStatus.VALIDATING:
+        noted = live.noted(job) or {"done": 0, "total": job.total_records}
+        done, total = noted["done"], noted["total"]
+        found |= {
+            "processed_records": done,
+            "total_records": total,
+            "percent_complete": min(99, int(100 * done / total)) if total else 0,
+        }
+    return found
+
+
+def errors_of(job: Job, *, code: str = "", field: str = "", severity: str = "") -> QuerySet[JobError]:
+    """What was wrong: the last thousand, in the file's order."""
+    chosen = {"code": code, "field": field, "severity": severity}
+    return JobError.objects.filter(job=job, **{name: value for name, value in chosen.items() if value})
+
+
+def error_groups(job: Job) -> list[dict[str, Any]]:
+    """The kept errors by cause, most frequent first."""
+    groups = JobError.objects.filter(job=job).values("code", "field", "column", "severity")
+    return [dict(group) for group in groups.annotate(count=Count("id")).order_by("-count", "code")[:100]]

@@ -1,0 +1,142 @@
+"""Start, pause, resume, cancel, retry, undo: what a person may do with a job.
+
+Each is one conditional UPDATE through the table of transitions, with its audit entry, and a doorbell.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.audit.services import entries
+from apps.jobs.errors import NotReady
+from apps.jobs.models import Job
+from apps.jobs.services import live, runs
+from apps.jobs.statuses import JOB_TRANSITIONS, JobStatus
+from apps.kernel.background import enqueue
+from apps.kernel.errors import RaceLost
+from apps.kernel.states import move
+from apps.records.services import history
+from apps.records.services.history import UndoResult
+from apps.tenants.principals import Actor
+
+
+def set_off(job: Job, **also: Any) -> None:
+    """Hand a job to the workers: its status makes it due, the bell only hurries them."""
+    move(job, JobStatus.PROCESSING, JOB_TRANSITIONS, attempts=0, next_run_at=None, **also)
+    enqueue("jobs.run", str(job.pk), queue="jobs")
+
+
+def _audit(job: Job, actor: Actor, action: str, before: str, **changes: Any) -> None:
+    entries.record(
+        organization=job.organization,
+        actor=actor,
+        action=f"job.{action}",
+        target=job,
+        changes={"status": [before, job.status], **changes},
+    )
+
+
+@transaction.atomic
+def pause(*, job: Job, actor: Actor) -> Job:
+    """Stop after the batch at hand; `resume` goes on there. Raises RaceLost if it is not running."""
+    if not job.is_import:
+        raise NotReady("An export cannot be paused; cancel it instead.")
+    before = job.status
+    move(job, JobStatus.PAUSED, JOB_TRANSITIONS)
+    _audit(job, actor, "paused", before)
+    return job
+
+
+@transaction.atomic
+def resume(*, job: Job, actor: Actor) -> Job:
+    """Go on where it was paused. Raises RaceLost if it is not paused."""
+    if job.status != JobStatus.PAUSED:
+        raise RaceLost(f"{job.number} is {job.get_status_display().lower()}, not paused.")
+    set_off(job)
+    _audit(job, actor, "resumed", JobStatus.PAUSED)
+    return job
+
+
+def cancel(*, job: Job, actor: Actor, reason: str = "") -> Job:
+    """Stop for good after the batch at hand. What was written stays until it is undone. Raises RaceLost."""
+    live.cancel(job)  # a check in one long transaction hears of it before the status can be changed
+    with transaction.atomic():
+        before = job.status
+        move(
+            job,
+            JobStatus.CANCELLED,
+            JOB_TRANSITIONS,
+            completed_at=timezone.now(),
+            status_reason=reason[:500],
+            next_run_at=None,
+        )
+        _audit(job, actor, "cancelled", before, reason=[None, reason] if reason else [None, None])
+    live.clear(job)
+    return job
+
+
+@transaction.atomic
+def retry(*, job: Job, actor: Actor) -> Job:
+    """Take up a failed or cancelled job where it ended; after an undo from the first row, as a new run."""
+    before = job.status
+    if before not in (JobStatus.FAILED, JobStatus.CANCELLED):
+        raise RaceLost(
+            f"{job.number} is {job.get_status_display().lower()}; only failed or cancelled jobs are retried."
+        )
+    if job.is_import and job.configured_at is None:
+        raise NotReady(f"The columns of {job.number} are not matched yet.")
+    also: dict[str, Any] = {"completed_at": None, "status_reason": ""}
+    if job.undone_at is not None or not job.processed_records:
+        runs.clear_problems(job)
+        also |= runs.ZERO_COUNTERS | {"started_at": None}
+    if job.undone_at is not None:
+        also |= {"undone_at": None, "origin_id": None, "generation": job.generation + 1}
+    live.clear(job)
+    set_off(job, **also)
+    job.artifacts.filter(kind="source").update(expires_at=None)
+    _audit(job, actor, "retried", before)
+    return job
+
+
+def undo(*, job: Job, actor: Actor, dry_run: bool = False) -> UndoResult:
+    """Take back everything that the job wrote, except where somebody changed a record later (listed).
+
+    With `dry_run` the result only foretells. Raises NotReady while it runs or if there is nothing to undo.
+    """
+    if not job.is_import:
+        raise NotReady("An export changes nothing that could be undone.")
+    if job.is_working or job.lease_owner:
+        raise NotReady(f"{job.number} is still at work. Pause or cancel it first.")
+    if job.origin is None or job.undone_at is not None:
+        raise NotReady(
+            f"{job.number} has been undone already."
+            if job.undone_at
+            else f"{job.number} has written nothing."
+        )
+    result = history.undo(origin=job.origin, actor=actor, dry_run=dry_run)
+    if dry_run:
+        return result
+    with transaction.atomic():
+        if job.status == JobStatus.PAUSED:
+            move(job, JobStatus.CANCELLED, JOB_TRANSITIONS, completed_at=timezone.now())
+        now = timezone.now()
+        changed = {"undone_at": now} if not result.refused else {}
+        summary = {
+            **job.summary,
+            "undo": {"reverted": result.reverted, "refused": result.refused, "at": now.isoformat()},
+        }
+        Job.objects.filter(pk=job.pk).update(summary=summary, updated_at=now, **changed)
+        job.summary = summary
+        job.undone_at = changed.get("undone_at")
+        _audit(
+            job,
+            actor,
+            "undone",
+            job.status,
+            reverted=[None, result.reverted],
+            refused=[None, result.refused],
+        )
+    return result

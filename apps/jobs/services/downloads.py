@@ -1,0 +1,87 @@
+"""Links to the files of jobs: signed, bound to the organization, and valid for a while."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.core import signing
+from django.utils import timezone
+
+from apps.audit.services import entries
+from apps.jobs.errors import NotReady
+from apps.jobs.models import Job, JobArtifact
+from apps.jobs.services import files
+from apps.jobs.statuses import ArtifactKind
+from apps.kernel.errors import NotFound
+from apps.tenants.principals import Actor
+
+SALT = "jobs.download"
+LINK_SECONDS = 3600
+
+
+def link_token(artifact: JobArtifact, *, seconds: int = LINK_SECONDS) -> str:
+    """What a download link carries. It opens this one file until it, or the file, expires."""
+    until = int((timezone.now() + timedelta(seconds=seconds)).timestamp())
+    payload = [artifact.public_id, artifact.job.organization_id.hex, until]
+    return signing.dumps(payload, salt=SALT, compress=False)
+
+
+def artifact_of_token(job_number: str, token: str) -> JobArtifact:
+    """The file that a link opens. Raises NotFound for a link that is forged, stale or of another job."""
+    gone = NotFound("This link is not valid (any more). Ask for a new one.", code="link_expired")
+    try:
+        public_id, organization, until = signing.loads(token, salt=SALT)
+    except (signing.BadSignature, ValueError, TypeError):
+        raise gone from None
+    pk = JobArtifact.parse_public_id(str(public_id))
+    artifact = (
+        JobArtifact.objects.select_related("job__organization", "job__dataset").filter(pk=pk).first()
+        if pk
+        else None
+    )
+    if (
+        artifact is None
+        or artifact.job.organization_id.hex != organization
+        or artifact.job.number != job_number
+        or until < timezone.now().timestamp()
+        or artifact.is_expired
+    ):
+        raise gone
+    return artifact
+
+
+def output_of(job: Job) -> JobArtifact:
+    """The exported file. Raises NotReady before it is there, NotFound after its time."""
+    artifact = JobArtifact.objects.select_related("job").filter(job=job, kind=ArtifactKind.OUTPUT).first()
+    if artifact is None:
+        if job.is_complete:
+            raise NotFound(f"The file of {job.number} is no longer kept. Export again.")
+        raise NotReady(f"{job.number} is {job.get_status_display().lower()}; its file is not ready yet.")
+    if artifact.is_expired:
+        raise NotFound(f"The file of {job.number} is no longer kept. Export again.")
+    return artifact
+
+
+def problem_file(job: Job, kind: str) -> JobArtifact:
+    """The rejected rows or all errors of an import, made now if the job has not ended well.
+
+    Raises NotFound if nothing was wrong, or the file is no longer kept.
+    """
+    artifact = JobArtifact.objects.select_related("job").filter(job=job, kind=kind).first()
+    if artifact is None and job.rejections.exists():
+        files.keep(files.write_problem_files(job))
+        artifact = JobArtifact.objects.select_related("job").filter(job=job, kind=kind).first()
+    if artifact is None or artifact.is_expired:
+        raise NotFound(f"{job.number} has no such file: no row was wrong, or it is no longer kept.")
+    return artifact
+
+
+def note(artifact: JobArtifact, actor: Actor) -> None:
+    """Write into the audit log that data left the house."""
+    entries.record(
+        organization=artifact.job.organization,
+        actor=actor,
+        action="job.downloaded",
+        target=artifact.job,
+        changes={"file": [None, artifact.filename], "kind": [None, artifact.kind]},
+    )

@@ -1,0 +1,95 @@
+"""The stream of a file's rows on its way into `upsert`, and the memory of which row is which.
+
+`upsert` numbers the rows that it is handed; wrong rows are not handed to it. The feed keeps every row that
+was read since the last settled batch, in order, so that a batch's outcome finds the rows it speaks of.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from apps.jobs.formats import Cell, Row
+
+
+@dataclass(slots=True)
+class Settled:
+    """The rows that one batch settles: `rows` in the file's order, `good` those that `upsert` was handed."""
+
+    rows: list[Row] = field(default_factory=list)
+    good: list[Row] = field(default_factory=list)
+
+
+class Feed:
+    """Iterate it to get the values of the good rows.
+
+    It ends when the file does, when `stop()` was called, or when `max_wrong` wrong rows wait to be settled;
+    then `is_exhausted` is false and iterating goes on where it ended. With `stop_on_error` it ends before the
+    first wrong row, which is then `stopped_at`.
+    """
+
+    def __init__(
+        self,
+        rows: Iterator[Row],
+        *,
+        max_wrong: int,
+        stop_on_error: bool = False,
+        extra: Callable[[Row], Cell] | None = None,
+        on_wrong: Callable[[Row], None] | None = None,
+    ) -> None:
+        """`extra` makes one more cell for each row. With `on_wrong`, wrong rows go there and are not kept."""
+        self._rows = rows
+        self._max_wrong = max_wrong
+        self._stop_on_error = stop_on_error
+        self._extra = extra
+        self._on_wrong = on_wrong
+        self._waiting: deque[Row] = deque()
+        self._wrong = 0
+        self._stopped = False
+        self.is_exhausted = False
+        self.stopped_at: Row | None = None
+
+    def stop(self) -> None:
+        """Hand out no more rows."""
+        self._stopped = True
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped
+
+    def __iter__(self) -> Iterator[Sequence[Cell]]:
+        extra = self._extra
+        while not self._stopped and self._wrong < self._max_wrong:
+            row = next(self._rows, None)
+            if row is None:
+                self.is_exhausted = True
+                return
+            if row.problems and row.is_wrong:
+                if self._stop_on_error:
+                    self.stopped_at = row
+                    self._stopped = True
+                    return
+                if self._on_wrong is not None:
+                    self._on_wrong(row)
+                    continue
+                self._waiting.append(row)
+                self._wrong += 1
+                continue
+            self._waiting.append(row)
+            yield row.values if extra is None else [*row.values, extra(row)]
+
+    def settle(self, handed: int) -> Settled:
+        """The rows up to the one that was handed out as number `handed` since the last time, and what follows
+        them up to the next good row."""
+        settled = Settled()
+        while self._waiting:
+            row = self._waiting[0]
+            if row.problems and row.is_wrong:
+                self._wrong -= 1
+            elif len(settled.good) == handed:
+                break
+            else:
+                settled.good.append(row)
+            settled.rows.append(self._waiting.popleft())
+        return settled

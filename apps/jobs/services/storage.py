@@ -1,0 +1,73 @@
+"""Where the files of jobs lie: in the default storage, under their organization and job.
+
+Names are random or fixed by us; what a person called a file is shown, and never becomes a path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+from django.core.files import File
+from django.core.files.storage import default_storage
+
+from apps.jobs.models import Job
+from apps.kernel.errors import NotFound, TransientError
+
+
+def folder(job: Job) -> str:
+    return f"organizations/{job.organization_id.hex}/jobs/{job.pk.hex}"
+
+
+def random_name(extension: str) -> str:
+    return secrets.token_hex(16) + extension
+
+
+def save(job: Job, name: str, file: BinaryIO) -> str:
+    """Store a file from its beginning; returns its path. A file of the same name is replaced."""
+    path = f"{folder(job)}/{name}"
+    file.seek(0)
+    with _reachable():
+        if default_storage.exists(path):
+            default_storage.delete(path)
+        return default_storage.save(path, File(file))
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[BinaryIO]:
+    """A stored file, open for reading. Raises NotFound if it is gone, TransientError if unreachable."""
+    with _reachable():
+        file = default_storage.open(path, "rb")
+    with file:
+        yield cast(BinaryIO, file.file)
+
+
+def delete(path: str) -> None:
+    """Remove a stored file, if it is there."""
+    if path:
+        with _reachable():
+            default_storage.delete(path)
+
+
+@contextlib.contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFound("The file is no longer stored: its time has run out. Upload it again.") from None
+    except OSError as error:
+        raise TransientError(f"The file storage cannot be reached ({type(error).__name__}).") from error
+
+
+def digest_of(file: BinaryIO) -> tuple[str, int]:
+    """SHA-256 and length of a file, read from its beginning."""
+    file.seek(0)
+    hasher, size = hashlib.sha256(), 0
+    while chunk := file.read(1_048_576):
+        hasher.update(chunk)
+        size += len(chunk)
+    file.seek(0)
+    return hasher.hexdigest(), size

@@ -1,0 +1,62 @@
+"""What happens by the clock: bells that nobody heard, jobs whose time has come, files whose time is over."""
+
+from __future__ import annotations
+
+import logging
+
+from django.core.cache import cache
+from django.db import transaction
+from django.utils import timezone
+
+from apps.jobs.models import Job, JobArtifact
+from apps.jobs.services import storage
+from apps.jobs.services.control import set_off
+from apps.jobs.statuses import ArtifactKind, JobStatus
+from apps.kernel.background import enqueue
+from apps.kernel.errors import HubError
+from apps.kernel.leases import free
+
+logger = logging.getLogger(__name__)
+
+RING_AGAIN = 30
+"""Seconds for which a job's bell is not rung again: a busy worker hears one as well as ten."""
+
+
+def sweep() -> int:
+    """Start what is scheduled and ring for every job that nobody works on; returns how many bells."""
+    _start_scheduled()
+    rung = 0
+    for pk in Job.objects.due().filter(free()).order_by("id").values_list("pk", flat=True)[:200]:
+        if cache.add(f"jobs:bell:{pk.hex}", 1, RING_AGAIN):
+            enqueue("jobs.run", str(pk), queue="jobs")
+            rung += 1
+    return rung
+
+
+def _start_scheduled() -> None:
+    waiting = Job.objects.filter(
+        is_scheduled=True, status=JobStatus.PENDING, next_run_at__lte=timezone.now()
+    ).order_by("next_run_at")[:50]
+    for job in waiting:
+        try:
+            with transaction.atomic():
+                set_off(job)
+        except HubError as error:
+            logger.info("%s was not started: %s", job, error.detail)
+
+
+def discard_expired(limit: int = 500) -> int:
+    """Delete files whose time is over; returns how many."""
+    expired = JobArtifact.objects.filter(expires_at__lte=timezone.now()).order_by("expires_at")[:limit]
+    count = 0
+    for artifact in expired:
+        try:
+            storage.delete(artifact.file_path)
+        except HubError as error:
+            logger.warning("%s of job %s stays: %s", artifact.kind, artifact.job_id, error.detail)
+            continue
+        if artifact.kind == ArtifactKind.SOURCE:
+            artifact.job.rejections.all().delete()
+        artifact.delete()
+        count += 1
+    return count

@@ -1,0 +1,240 @@
+"""Taking files in: stored as they come, judged at once."""
+
+from __future__ import annotations
+
+import os.path
+import tempfile
+from typing import Any, BinaryIO
+
+from django.conf import settings
+from django.core.files.base import File
+from django.db import transaction
+
+from apps.audit.services import entries
+from apps.jobs.errors import NotReady
+from apps.jobs.formats import FormatError, Options, Table, formats, open_table
+from apps.jobs.models import Job, JobArtifact
+from apps.jobs.services import previews, storage
+from apps.jobs.services.files import KEPT_DAYS, expiry
+from apps.jobs.statuses import ArtifactKind, JobStatus, JobType
+from apps.kernel.errors import FieldError, InvalidInput, TooLarge
+from apps.records.models import Dataset
+from apps.tenants.models import Organization, User
+from apps.tenants.principals import Actor
+from apps.tenants.services import numbers
+
+PREVIEW_FIELDS = ("encoding", "delimiter", "has_header", "header_row", "sheet", "pad_short_rows")
+
+
+def max_bytes() -> int:
+    """How large a file may be, from the setting HUB_IMPORT_MAX_BYTES (1 GiB by default)."""
+    return int(getattr(settings, "HUB_IMPORT_MAX_BYTES", 2**30))
+
+
+def receive(
+    *,
+    organization: Organization,
+    dataset: Dataset,
+    file: File[Any],
+    actor: Actor,
+    user: User | None = None,
+    name: str = "",
+    project: Any = None,
+) -> Job:
+    """Store an uploaded file and make a pending import of it, with its preview.
+
+    Raises TooLarge, FormatError (a sentence that says what the file is, if it is no table), InvalidInput.
+    """
+    if dataset.organization_id != organization.pk:
+        raise InvalidInput("The dataset belongs to another organization.")
+    original = _clean_name(file.name or "upload")
+    with _seekable(file) as content:
+        sha256, size = storage.digest_of(content)
+        if size > max_bytes():
+            raise _too_large()
+        if not size:
+            raise InvalidInput(
+                "The file is empty.", code="empty_file", errors=[_at_file("The file is empty.")]
+            )
+        try:
+            table = open_table(content, filename=original)
+            preview = previews.make(table)
+        except FormatError as error:
+            error.errors = error.errors or [_at_file(error.detail, error.code)]
+            raise
+        job = Job(
+            organization=organization,
+            dataset=dataset,
+            project=project,
+            name=(name.strip() or original)[:200],
+            job_type=JobType.IMPORT,
+            original_name=original,
+            file_size=size,
+            sha256=sha256,
+            created_by=user,
+            actor_kind=actor.kind,
+            actor_ref=actor.ref,
+            actor_label=actor.label[:200],
+            timezone=organization.timezone,
+        )
+        apply_findings(job, table, preview)
+        extension = formats[job.file_type].extensions[0]
+        job.mime_type = formats[job.file_type].mime_type
+        job.filename = storage.random_name(extension)
+        job.file_path = storage.save(job, job.filename, content)
+    try:
+        _create(job, actor)
+    except BaseException:
+        storage.delete(job.file_path)
+        raise
+    return job
+
+
+@transaction.atomic
+def _create(job: Job, actor: Actor) -> None:
+    job.number = numbers.assign(organization=job.organization, prefix="JOB")
+    job.save(force_insert=True)
+    JobArtifact.objects.create(
+        job=job,
+        kind=ArtifactKind.SOURCE,
+        format=job.file_type,
+        filename=job.original_name,
+        file_path=job.file_path,
+        file_size=job.file_size,
+        mime_type=job.mime_type,
+        sha256=job.sha256,
+        expires_at=expiry(KEPT_DAYS),
+    )
+    entries.record(
+        organization=job.organization,
+        actor=actor,
+        action="job.created",
+        target=job,
+        changes={
+            "dataset": [None, job.dataset.slug],
+            "file": [None, job.original_name],
+            "sha256": [None, job.sha256],
+        },
+    )
+
+
+def apply_findings(job: Job, table: Table, preview: dict[str, Any]) -> None:
+    """Note on the job how its file is read, and what it looks like."""
+    found = table.findings
+    job.file_type = found.file_type
+    job.encoding = found.encoding
+    job.delimiter = found.delimiter
+    job.has_header = found.has_header
+    job.header_row = found.header_row
+    job.sheet = found.sheet[:255]
+    job.preview = preview
+    job.total_records = table.total_estimate or 0
+    job.total_is_exact = table.total_is_exact
+
+
+def options_of(job: Job, *, skip_rows: int = 0) -> Options:
+    """How the job's file is to be read."""
+    return Options(
+        encoding=job.encoding or None,
+        delimiter=job.delimiter or None,
+        has_header=job.has_header,
+        header_row=job.header_row or None,
+        sheet=job.sheet or None,
+        pad_short_rows=job.pad_short_rows,
+        skip_rows=skip_rows,
+    )
+
+
+def reread(
+    *,
+    job: Job,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    has_header: bool | None = None,
+    header_row: int | None = None,
+    sheet: str | None = None,
+    pad_short_rows: bool | None = None,
+) -> Job:
+    """Read the file in another way, as a person chose; None finds out anew. Raises FormatError, NotReady.
+
+    What was matched before is kept as far as the columns still exist.
+    """
+    if job.status != JobStatus.PENDING:
+        raise NotReady(f"{job.number} is {job.get_status_display().lower()}; its file is not read anew.")
+    pad = job.pad_short_rows if pad_short_rows is None else pad_short_rows
+    options = Options(
+        encoding=encoding or None,
+        delimiter=delimiter or None,
+        has_header=has_header,
+        header_row=header_row or None,
+        sheet=sheet or None,
+        pad_short_rows=pad,
+    )
+    with storage.opened(job.file_path) as file:
+        table = open_table(file, options, file_type=job.file_type, filename=job.original_name)
+        preview = previews.make(table)
+    names_before = [column["name"] for column in job.preview.get("columns", [])]
+    apply_findings(job, table, preview)
+    job.pad_short_rows = pad
+    if names_before != table.names:
+        job.configured_at = None
+        job.field_mapping = {}
+    job.report, job.checked_at = {}, None
+    updated = Job.objects.filter(pk=job.pk, status=JobStatus.PENDING).update(
+        **{name: getattr(job, name) for name in (*PREVIEW_FIELDS, "file_type", "preview", "total_records")},
+        total_is_exact=job.total_is_exact,
+        configured_at=job.configured_at,
+        field_mapping=job.field_mapping,
+        report={},
+        checked_at=None,
+    )
+    if not updated:
+        raise NotReady(f"{job.number} was started meanwhile; its file is not read anew.")
+    return job
+
+
+def _clean_name(name: str) -> str:
+    """The last part of what the client called the file, without control characters."""
+    base = os.path.basename(name.replace("\\", "/"))
+    return "".join(c for c in base if c.isprintable())[-200:].strip() or "upload"
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(
+        f"The file is larger than {max_bytes() / 2**20:,.0f} MB, which is the most that is accepted."
+    )
+
+
+def _at_file(detail: str, code: str = "empty_file") -> FieldError:
+    return FieldError("/file", code, detail)
+
+
+class _seekable:
+    """The upload as a seekable binary file; what cannot seek is copied to a temporary one."""
+
+    def __init__(self, file: File[Any]) -> None:
+        self._file = file
+        self._copy: Any = None
+
+    def __enter__(self) -> BinaryIO:
+        size = getattr(self._file, "size", None)
+        if isinstance(size, int) and size > max_bytes():
+            raise _too_large()
+        inner: Any = getattr(self._file, "file", self._file)
+        if hasattr(inner, "seekable") and inner.seekable():
+            inner.seek(0)
+            return inner
+        self._copy = tempfile.TemporaryFile()
+        copied = 0
+        for chunk in self._file.chunks():
+            copied += len(chunk)
+            if copied > max_bytes():
+                self._copy.close()
+                raise _too_large()
+            self._copy.write(chunk)
+        self._copy.seek(0)
+        return self._copy
+
+    def __exit__(self, *exc: object) -> None:
+        if self._copy is not None:
+            self._copy.close()

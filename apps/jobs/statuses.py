@@ -1,0 +1,70 @@
+"""What a job is, where it stands, and how it may move."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from apps.kernel.states import transitions
+
+
+class JobType(models.TextChoices):
+    IMPORT = "import", "Import"
+    EXPORT = "export", "Export"
+
+
+class JobStatus(models.TextChoices):
+    """A job that is validating or processing is due whenever nobody holds its lease."""
+
+    PENDING = "pending", "Pending"
+    VALIDATING = "validating", "Checking"
+    PROCESSING = "processing", "Processing"
+    PAUSED = "paused", "Paused"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+WORKING = (JobStatus.VALIDATING, JobStatus.PROCESSING)
+FINISHED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+JOB_TRANSITIONS = transitions(
+    {
+        JobStatus.PENDING: [JobStatus.VALIDATING, JobStatus.PROCESSING, JobStatus.CANCELLED],
+        JobStatus.VALIDATING: [JobStatus.PENDING, JobStatus.CANCELLED],
+        JobStatus.PROCESSING: [
+            JobStatus.COMPLETED,
+            JobStatus.FAILED,
+            JobStatus.PAUSED,
+            JobStatus.CANCELLED,
+        ],
+        JobStatus.PAUSED: [JobStatus.PROCESSING, JobStatus.CANCELLED],
+        JobStatus.FAILED: [JobStatus.PROCESSING],
+        JobStatus.CANCELLED: [JobStatus.PROCESSING],
+    }
+)
+
+
+class ImportMode(models.TextChoices):
+    """The values are those of `apps.records.services.upsert.Mode`."""
+
+    CREATE = "create", "Create only"
+    UPDATE = "update", "Update only"
+    UPSERT = "upsert", "Create or update"
+    REPLACE = "replace", "Replace all"
+
+
+class FileType(models.TextChoices):
+    CSV = "csv", "CSV"
+    XLSX = "xlsx", "Excel"
+
+
+class Severity(models.TextChoices):
+    ERROR = "error", "Error"
+    WARNING = "warning", "Warning"
+
+
+class ArtifactKind(models.TextChoices):
+    SOURCE = "source", "Uploaded file"
+    REJECTED = "rejected", "Rejected rows"
+    ERRORS = "errors", "All errors"
+    OUTPUT = "output", "Exported file"
