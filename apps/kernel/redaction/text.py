@@ -27,7 +27,7 @@ _PREFIXED = re.compile(
     r"|\b(shp(?:at|ca|pa|ss)_)[0-9a-fA-F]{20,}"
     r"|\b(SG\.)[\w-]{16,}\.[\w-]{16,}"
 )
-_SCHEME = re.compile(r"\b(bearer|basic|negotiate)(\s{1,4})([A-Za-z0-9._~+/-]{6,}={0,2})", re.I)
+_SCHEME = re.compile(r"\b(bearer|basic|negotiate)(\s{1,4})([A-Za-z0-9._~+/-]{6,}={0,2})(?![\w=])", re.I)
 _PROSE = frozenset(
     {
         "access",
@@ -41,11 +41,12 @@ _PROSE = frozenset(
         "tokens",
     }
 )
+_ABSENT = frozenset({"None", "null", "true", "false", "True", "False", "''", '""', "b''", 'b""', MASK})
 _USERINFO = re.compile(r"(://)[^/\s\"'<>?#]*@")
 _PARAMETER = re.compile(r"([?&;#])([\w.%~\[\]-]{1,80})=([^&\s#\"'<>]*)")
 _HEADER_LINE = re.compile(
-    r"\b((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]{0,30}(?:key|token|secret|signature))(\"?'?\s{0,2}:\s{0,2})"
-    r"([^\r\n\"'][^\r\n\"']*)",
+    r"\b((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]{0,30}(?:key|token|secret|signature))(\s{0,2}:\s{0,2})"
+    r"([^\r\n]+)",
     re.I,
 )
 _ASSIGNMENT = re.compile(
@@ -132,7 +133,7 @@ def _header_line(match: re.Match[str]) -> str:
 
 def _assignment(match: re.Match[str]) -> str:
     name, separator, value = match.groups()
-    if not is_secret_name(name) or value in ("None", "null", "true", "false", "True", "False", MASK):
+    if not is_secret_name(name) or value in _ABSENT:
         return match[0]
     start = re.match(r"b?\\?[\"']|", value)
     opening = start[0] if start else ""
