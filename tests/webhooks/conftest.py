@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from rest_framework.test import APIClient
 
+from apps.apikeys.services import keys, usage, verified
 from apps.events.models import Event
 from apps.events.services import fanout, outbox
 from apps.tenants.models import Organization
@@ -44,6 +46,34 @@ def endpoint_at(organization: Organization) -> Callable[..., WebhookEndpoint]:
         return endpoints.create(organization=owner, actor=ADA, url=url, **options)
 
     return create
+
+
+@pytest.fixture
+def client_of() -> Iterator[Callable[..., APIClient]]:
+    """Creates API clients of an organization, with every scope unless told otherwise."""
+
+    def create(organization: Organization, *scopes: str) -> APIClient:
+        issued = keys.create(
+            organization=organization,
+            actor=ADA,
+            name="test",
+            scopes=list(scopes) or ["*:*"],
+            permissions=keys.ALL_PERMISSIONS,
+            never_expires=True,
+        )
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {issued.secret}")
+        return client
+
+    verified.forget_all()
+    usage.forget_all()
+    yield create
+    verified.forget_all()
+
+
+@pytest.fixture
+def api(organization: Organization, client_of: Callable[..., APIClient]) -> APIClient:
+    return client_of(organization)
 
 
 def publish(organization: Organization, type: str = "custom.order.paid", **data: Any) -> Event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -54,6 +54,7 @@ def pause(
         paused_by=actor.label[:200],
         pause_reason=reason[:300],
         next_probe_at=probe_at,
+        **_next_version(endpoint),
     )
     automatic = actor.kind == SYSTEM.kind
     entries.record(
@@ -88,6 +89,7 @@ def resume(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
         first_failure_at=None,
         alerted_percent=0,
         health_status=HealthStatus.UNKNOWN,
+        **_next_version(endpoint),
     )
     # Those that had failed wait for their next step: the receiver is back, so they go now, oldest first.
     Delivery.objects.filter(
@@ -114,7 +116,14 @@ def deactivate(*, endpoint: WebhookEndpoint, actor: Actor) -> int:
     Raises RaceLost if it is inactive already.
     """
     before = endpoint.status
-    move(endpoint, EndpointStatus.INACTIVE, ENDPOINT_TRANSITIONS, paused_at=None, next_probe_at=None)
+    move(
+        endpoint,
+        EndpointStatus.INACTIVE,
+        ENDPOINT_TRANSITIONS,
+        paused_at=None,
+        next_probe_at=None,
+        **_next_version(endpoint),
+    )
     cancelled = cancel_waiting(endpoint)
     entries.record(
         organization=endpoint.organization,
@@ -124,6 +133,15 @@ def deactivate(*, endpoint: WebhookEndpoint, actor: Actor) -> int:
         changes={"status": [before, endpoint.status], "cancelled_deliveries": [0, cancelled]},
     )
     return cancelled
+
+
+def _next_version(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    """One more than in the database, whose row stays locked: the version of a stale instance may be old."""
+    rows = WebhookEndpoint.objects.filter(pk=endpoint.pk)
+    if connection.features.has_select_for_update:
+        rows = rows.select_for_update(no_key=True)
+    current = rows.values_list("version", flat=True).first()
+    return {"version": (current or 0) + 1}
 
 
 def cancel_waiting(endpoint: WebhookEndpoint) -> int:

@@ -1,0 +1,90 @@
+"""`/event-types` and `/events`: the catalog, what happened, and publishing one's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.events import selectors
+from apps.events.api.serializers import EventSerializer, EventTypeSerializer, NewEventSerializer
+from apps.events.models import Event
+from apps.events.services import publications
+from apps.kernel.api.views import HubViewSet, Parameter
+
+
+class EventTypeViewSet(HubViewSet):
+    """What can happen: the types of events, with JSON Schemas and samples."""
+
+    serializer_class = EventTypeSerializer
+    scopes = {"list": "events:read", "retrieve": "events:read"}
+    lookup_url_kwarg = "name"
+    pagination_class = None  # type: ignore[assignment]
+    query_parameters = {
+        "list": [
+            Parameter("group", "Only types of this group, such as Webhooks."),
+            Parameter("search", "Text in the name or the description."),
+        ]
+    }
+
+    @classmethod
+    def is_list(cls, key: str) -> bool:
+        return False  # the catalog is answered whole
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """List the types of events"""
+        found = selectors.types_like(
+            group=self.parameters.get("group", ""), search=self.parameters.get("search", "")
+        )
+        return Response(
+            {"data": [self.represent(declared) for declared in found], "next": None, "previous": None}
+        )
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Read one type of event"""
+        return Response(self.represent(selectors.type_named(self.kwargs["name"])))
+
+
+class EventViewSet(HubViewSet):
+    """What happened, newest first."""
+
+    model = Event
+    serializer_class = EventSerializer
+    scopes = {"list": "events:read", "retrieve": "events:read", "create": "events:write"}
+    inputs = {"create": NewEventSerializer}
+    outputs = {"create": (201, EventSerializer)}
+    max_body_bytes = 512 * 1024
+    query_parameters = {
+        "list": [
+            Parameter("type", "Only these types, separated by commas."),
+            Parameter("subject", "Only events about the object with this public id."),
+            Parameter("since", "Only events from this time on.", type="date-time"),
+            Parameter("until", "Only events before this time.", type="date-time"),
+        ]
+    }
+
+    def get_queryset(self) -> QuerySet[Event]:
+        asked = self.parameters
+        return selectors.events_of(
+            self.organization,
+            types=[name for name in asked.get("type", "").split(",") if name],
+            subject=asked.get("subject", ""),
+            since=asked.get("since"),
+            until=asked.get("until"),
+        )
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Read one event"""
+        return Response(self.represent(selectors.event_of(self.organization, self.kwargs["id"])))
+
+    def create(self, request: Request) -> Response:
+        """Publish an event of your own
+
+        Endpoints that are subscribed to its type get it. Its type begins with `custom.`.
+        """
+        event = publications.publish_own(organization=self.organization, **self.validated())
+        return Response(
+            self.represent(event), status=201, headers={"Location": f"{request.path}/{event.public_id}"}
+        )
