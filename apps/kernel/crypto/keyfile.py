@@ -101,38 +101,50 @@ def read(path: Path) -> Keys:
 
 
 def create(path: Path, keys: Keys) -> None:
-    """Write a new file, atomically, mode 0600. Raises KeyFileExists if there is one already."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _write_temporary(path, keys)
-    try:
-        os.link(temporary, path)  # unlike rename(2), link(2) refuses to replace
-    except FileExistsError:
-        raise KeyFileExists(f"The key file {path} exists already and is never overwritten.") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    """Write a new file, atomically, mode 0600. Raises KeyFileExists, or KeyRingError."""
+    with _said_clearly(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _write_temporary(path, keys)
+        try:
+            os.link(temporary, path)  # unlike rename(2), link(2) refuses to replace
+        except FileExistsError:
+            raise KeyFileExists(f"The key file {path} exists already and is never overwritten.") from None
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_directory(path.parent)
 
 
 def replace(path: Path, keys: Keys) -> None:
     """Replace a file, atomically and durably, mode 0600. Call it within `locked`."""
-    temporary = _write_temporary(path, keys)
-    try:
-        os.rename(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
+    with _said_clearly(path):
+        temporary = _write_temporary(path, keys)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Exclude other processes that change the same file, so that no key is lost between read and write."""
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with _said_clearly(path):
+        lock = path.with_name(path.name + ".lock")
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _said_clearly(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise KeyRingError(f"The key file {path} cannot be written: {exc.strerror}.") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,17 @@ def test_the_active_key_is_never_dropped(tmp_path: Path):
     assert KeyRing.load(tmp_path / "keyring.json").key_ids == ("k2",)
 
 
+def test_a_folder_that_cannot_be_written_is_said_clearly(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(KeyRingError, match="cannot be written"):
+        KeyRing.generate_file(tmp_path / "file" / "keyring.json")
+    ring = KeyRing.generate_file(tmp_path / "keyring.json")
+    (tmp_path / "keyring.json.lock").mkdir()
+    with pytest.raises(KeyRingError, match="cannot be written"):
+        ring.add_key()
+    assert ring.key_ids == ("k1",)
+
+
 def test_keys_from_the_environment_cannot_be_changed():
     with pytest.raises(KeyRingError, match="HUB_ENCRYPTION_KEYS"):
         ONE.add_key()

@@ -34,7 +34,7 @@ def explode(
     api_key: str = MARK,
     header: str = f"Authorization: Bearer {MARK}",
     wrapped: Secret = WRAPPED,
-    object_with_token: Credentials = CREDENTIALS,
+    in_hand: Credentials = CREDENTIALS,
     broken: Broken = BROKEN,
     harmless: str = "plainly visible",
 ) -> None:
@@ -89,7 +89,7 @@ def test_the_filter_alone_cleans_locals_and_settings(settings):
     assert variables["password"] == variables["api_key"] == "'***'"
     assert variables["payload"] == "{'client_secret': '***', 'page': 2, 'list': [{'Authorization': '***'}]}"
     assert variables["header"] == "'Authorization: ***"
-    assert variables["object_with_token"] == "Credentials(token='***')"
+    assert variables["in_hand"] == "Credentials(token='***')"
     assert variables["broken"] == "<Broken>"
     assert variables["harmless"] == "'plainly visible'"
     assert cleaner.cleanse_setting("HUB_PEPPERS", "x") == "***"
