@@ -269,12 +269,12 @@ def _handler(peer: RestPeer) -> type[BaseHTTPRequestHandler]:
             return {"items": found, "total": len(rows), "has_more": start + len(found) < len(rows)}, {}
 
         def _style_cursor(self, rows: list[Row], query: dict[str, Any], faults: dict[str, Fault]) -> Any:
-            start, size = int(query.get("after") or 0), self._size(query)
-            following = start + size if start + size < len(rows) else None
+            start, size = int((query.get("after") or "0").partition(".")[0]), self._size(query)
+            following: Any = start + size if start + size < len(rows) else None
             found = self._slice(rows, start, query, faults)
             if "empty" in faults:
-                found, following = [], start
-            if "loop" in faults:
+                found, following = [], f"{start}.{faults['empty'].done}"
+            if "loop" in faults and start:
                 following = 0
             document = {"results": found, "paging": {}}
             if following is not None:
@@ -288,7 +288,7 @@ def _handler(peer: RestPeer) -> type[BaseHTTPRequestHandler]:
             return {"data": found, "has_more": start + len(found) < len(rows)}, {}
 
         def _next_link(self, start: int, query: dict[str, Any], faults: dict[str, Fault]) -> str:
-            if "loop" in faults:
+            if "loop" in faults and query.get("start"):
                 start = 0
             host = "http://other-host.test" if "other_host" in faults else peer.url
             return f"{host}{urlsplit(self.path).path}?{urlencode({**query, 'start': start})}"

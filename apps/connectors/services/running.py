@@ -83,7 +83,9 @@ class _Run:
             self._begin()
             connection = connections.resolve(self.integration)
             self.policy = RetryPolicy(attempts=int(connection.config.get("retry_attempts") or 6))
-            for run in self.job.streams.filter(status__in=LIVE).order_by("position"):
+            for number, run in enumerate(self.job.streams.filter(status__in=LIVE).order_by("position")):
+                if number:
+                    self._pause_between_steps()
                 self._stream(run, connection)
         except _Wait as wait:
             self._wait(wait)
@@ -148,14 +150,15 @@ class _Run:
         for page in pages:
             self.heartbeat.check()
             writer.write(page)
-            self._pause_between_steps()
+            if not page.last:
+                self._pause_between_steps()
 
     def _sweep(self, writer: PageWriter) -> None:
         while not writer.sweep():
             self._pause_between_steps()
 
     def _pause_between_steps(self) -> None:
-        """What is looked at after each page: is it still wanted, ours, and within the time of a task."""
+        """Looked at before each page but the first: is it still wanted, ours, and within a task's time."""
         self.heartbeat.check()
         self._check_wanted()
         if time.monotonic() > self.deadline:
