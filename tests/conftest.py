@@ -1,4 +1,4 @@
-"""What every test gets: no network but this machine, and a cache of its own."""
+"""What every test gets: no network but this machine, a migrated database, and a cache of its own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import pytest
 from django.conf import settings
 from django.core.cache import caches
 
+from tests.database import django_db_keepdb, django_db_modify_db_settings, django_db_setup
+
+__all__ = ["django_db_keepdb", "django_db_modify_db_settings", "django_db_setup"]
+
 
 @pytest.fixture(autouse=True)
 def _own_cache() -> None:
-    """A key prefix for each test, also for threads that it starts: nothing counted in one shows in the next."""
+    """A key prefix for each test and its threads: nothing counted in one shows in the next."""
     prefix = f"test-{secrets.token_hex(6)}"
     settings.CACHES["default"]["KEY_PREFIX"] = prefix
     caches["default"].key_prefix = prefix

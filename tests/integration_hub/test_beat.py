@@ -21,6 +21,7 @@ from integration_hub.celery import app
 from integration_hub.celery_settings import QUEUES
 from integration_hub.models import SchedulerLease
 from integration_hub.runtime import beat
+from tests.database import copy, template
 from tests.integration_hub.hub_process import PROJECT, clean_environ
 from tests.integration_hub.test_sqlite_transport import wait_for
 
@@ -143,9 +144,12 @@ def test_every_declared_entry_names_a_task_and_a_queue_that_exist() -> None:
 
 
 @pytest.fixture
-def schedulers(tmp_path: Path) -> Iterator[tuple[Path, list[subprocess.Popen[bytes]]]]:
+def schedulers(tmp_path: Path, django_db_setup: None) -> Iterator[tuple[Path, list[subprocess.Popen[bytes]]]]:
     home = tmp_path / "var"
     environ = clean_environ(home)
+    if template().exists():
+        home.mkdir()
+        copy(template(), home / "hub.sqlite3")
     subprocess.run(
         [sys.executable, "manage.py", "prepare", "--no-owner"], cwd=PROJECT, env=environ, check=True
     )
