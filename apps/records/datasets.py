@@ -74,7 +74,7 @@ BUILTIN = (
                 synonyms=("zip", "zip code", "postal code"),
             ),
             F("city", "text", label="City", max_length=120, synonyms=("town",)),
-            F("country", "text", label="Country", indexed=True, max_length=60),
+            F("country", "text", label="Country", max_length=60),
             F("currency", "text", label="Currency", pattern="[A-Z]{3}", max_length=3),
             F("credit_limit", "decimal", label="Credit limit", max_digits=16, decimal_places=2),
             F("since", "date", label="Client since", synonyms=("created", "customer since")),

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from apps.records.mapping import RowProblem, canonical_json, content_hash
+from apps.records.mapping import MappedBatch, RowProblem, canonical_json, content_hash
 from apps.records.models import Dataset
 from apps.records.services import bulk
 from apps.records.services.outcomes import KEPT_SAMPLES, BatchOutcome, Mode, Sample
@@ -74,6 +74,23 @@ def bodies(records: Sequence[str]) -> dict[str, Data]:
     """The data of records, by id."""
     found = bulk.rows_in("SELECT id, data FROM records_record WHERE id {keys}", [], records, cast="uuid")
     return {bulk.hex_of(record): orjson.loads(text) for record, text in found}
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A mapped batch, with what its rows would store: data without nulls, canonical JSON, content hash."""
+
+    mapped: MappedBatch
+    data: list[Data]
+    bodies: list[bytes]
+    hashes: list[bytes]
+
+
+def prepare(mapped: MappedBatch) -> Prepared:
+    """The costly part that needs no database: done ahead, while it writes the batch before."""
+    data = [_present(values) for values in mapped.values]
+    bodies = [canonical_json(values) for values in data]
+    return Prepared(mapped, data, bodies, [content_hash(body) for body in bodies])
 
 
 class Plan:
@@ -160,21 +177,14 @@ class Plan:
         if len(self.outcome.samples) < KEPT_SAMPLES:
             self.outcome.samples.append(Sample(number, operation, key, before, after))
 
-    def swift(
-        self,
-        numbers: Sequence[int],
-        values: Sequence[Data],
-        missing: Sequence[Sequence[str]],
-        keys: Sequence[str],
-    ) -> list[Row]:
+    def swift(self, rows: Prepared, keys: Sequence[str]) -> list[Row]:
         """Settle all rows that are new or the same, a column at a time; returns the others.
 
         For rows with distinct keys, which only their own values can stand against.
         """
         found = stored_by_keys(self.dataset, keys)
-        present = [_present(v) for v in values]
-        texts = [canonical_json(v) for v in present]
-        digests = [content_hash(t) for t in texts]
+        numbers, values, missing = rows.mapped.rows, rows.mapped.values, rows.mapped.missing
+        present, texts, digests = rows.data, rows.bodies, rows.hashes
         creates, defaults = self.batch.creates, self.defaults
         may_create = self.mode is not Mode.UPDATE
         others = []

@@ -15,18 +15,18 @@ from typing import Any
 from django.db import transaction
 
 from apps.kernel.errors import InvalidInput
-from apps.records.mapping import CompiledMapper, MappedBatch, MappingSpec, compile_mapping
+from apps.records.mapping import CompiledMapper, MappingSpec, compile_mapping
 from apps.records.models import Dataset, Origin, Record, SeenRecord
 from apps.records.services import bulk, links
 from apps.records.services.lookups import Finder
 from apps.records.services.outcomes import BatchOutcome, LinkSource, Mode, UpsertResult, UpsertStopped
-from apps.records.services.planning import Existing, Guard, Plan, Row, by_keys, key_text
+from apps.records.services.planning import Existing, Guard, Plan, Prepared, Row, by_keys, key_text, prepare
 from apps.records.services.store import DELETED, Batch, Write, apply, origin_of
 from apps.tenants.principals import Actor
 
 __all__ = ["BatchOutcome", "LinkSource", "Mode", "UpsertResult", "UpsertStopped", "upsert"]
 
-BATCH = 5000
+BATCH = 10_000
 OnBatch = Callable[[BatchOutcome], None]
 
 
@@ -125,9 +125,9 @@ class _Run:
         if self.mode is Mode.REPLACE and first_row == 1:
             SeenRecord.objects.filter(origin=origin).delete()
         number = first_row
-        for part, mapped in self._mapped(rows, batch_size, first_row):
+        for part, prepared in self._mapped(rows, batch_size, first_row):
             with transaction.atomic():
-                outcome = self.one(part, mapped, number, origin)
+                outcome = self.one(part, prepared, number, origin)
                 if on_batch is not None:
                     on_batch(outcome)
             result.add(outcome)
@@ -141,7 +141,7 @@ class _Run:
 
     def _mapped(
         self, rows: Iterable[Any], batch_size: int, first_row: int
-    ) -> Iterator[tuple[list[Any], MappedBatch]]:
+    ) -> Iterator[tuple[list[Any], Prepared]]:
         """The batches, mapped and checked. The next one is mapped while the database writes the present one.
 
         The source is read in the caller's thread, and mappings that look up in the database stay there too.
@@ -151,29 +151,33 @@ class _Run:
         if len(part) < batch_size or self.mapper.needs_lookup:
             number = first_row
             while part:
-                yield part, self.mapper.map_rows(part, number, lookup=self.finder)
+                yield part, prepare(self.mapper.map_rows(part, number, lookup=self.finder))
                 number += len(part)
                 part = list(islice(source, batch_size))
             return
         with ThreadPoolExecutor(1, thread_name_prefix="mapping") as ahead:
             number = first_row
-            coming = ahead.submit(self.mapper.map_rows, part, number)
+            coming = ahead.submit(self._ahead, part, number)
             while part:
                 following = list(islice(source, batch_size))
                 mapped = coming.result()
                 if following:
-                    coming = ahead.submit(self.mapper.map_rows, following, number + len(part))
+                    coming = ahead.submit(self._ahead, following, number + len(part))
                 yield part, mapped
                 number += len(part)
                 part = following
 
-    def one(self, part: list[Any], mapped: MappedBatch, number: int, origin: Origin) -> BatchOutcome:
+    def _ahead(self, part: list[Any], number: int) -> Prepared:
+        return prepare(self.mapper.map_rows(part, number))
+
+    def one(self, part: list[Any], prepared: Prepared, number: int, origin: Origin) -> BatchOutcome:
         """Write one batch, in the caller's transaction."""
+        mapped = prepared.mapped
         outcome = BatchOutcome(first_row=number, rows=len(part))
         outcome.problems.extend(mapped.problems)
         if mapped.rows and not self.dry_run:
             bulk.lock_dataset(self.dataset.pk)
-        rows = self._swift(mapped, origin, outcome)
+        rows = self._swift(prepared, origin, outcome)
         if rows is None:
             rows = [
                 Row(n, values, missing)
@@ -187,18 +191,18 @@ class _Run:
             raise UpsertStopped(outcome)
         return outcome
 
-    def _swift(self, mapped: MappedBatch, origin: Origin, outcome: BatchOutcome) -> list[Row] | None:
+    def _swift(self, prepared: Prepared, origin: Origin, outcome: BatchOutcome) -> list[Row] | None:
         """Settle what is plainly new or the same; returns the others, or None if all need the long way."""
         if self.link is not None or not self.dataset.key_field or self.guarded:
             return None
         name = self.dataset.key_field
-        keys = [values.get(name) for values in mapped.values]
+        keys = [values.get(name) for values in prepared.mapped.values]
         if None in keys or len(set(keys)) != len(keys):
             return None
         batch = Batch(self.dataset, origin)
         plan = Plan(batch, outcome, mode=self.mode, overwrite=self.overwrite)
         texts = [key if isinstance(key, str) else str(key) for key in keys]
-        others = plan.swift(mapped.rows, mapped.values, mapped.missing, texts)
+        others = plan.swift(prepared, texts)
         apply(batch, journal=not self.dry_run)
         if self.mode is Mode.REPLACE:
             self._note_seen(origin, plan.met)
