@@ -371,7 +371,7 @@ def _wrong_cells(columns: Sequence[str]) -> Callable[[Any, int, list[RowProblem]
             return False
         short = len(row) < width
         column = columns[len(row)] if short else ""
-        counted = f"The row has {len(row)} cells, the header has {width}"
+        counted = f"The row has {len(row)} cell{'' if len(row) == 1 else 's'}, the header has {width}"
         message = f"{counted}; from “{shown(column)}” on they are missing." if short else f"{counted}."
         code = "missing_cell" if short else "extra_cell"
         problems.append(RowProblem(number, "", column, "", code, message))

@@ -257,6 +257,7 @@ def _step_text(step: Step) -> str:
         value = remaining.pop(parameter.name)
         written = value_text(value)
         arguments.append(written if positional else f"{parameter.name}={written}")
+        positional = positional and not parameter.rest
     return f"{step.name}({', '.join(arguments)})"
 
 

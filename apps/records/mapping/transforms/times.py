@@ -111,7 +111,10 @@ def datetime(format: list[str], timezone: str | None) -> Apply:
                 raise _unread("not_a_datetime", text, format)
         if moment.tzinfo is None and zone is None:
             return moment.isoformat()
-        return utc_text(moment, zone or dt.UTC)
+        try:
+            return utc_text(moment, zone or dt.UTC)
+        except OverflowError:
+            raise failed(value, "lies outside of the years 1 to 9999.") from None
 
     return apply
 
@@ -137,8 +140,11 @@ def iso_date(timezone: str | None) -> Apply:
             moment = read_datetime(text)
         if moment is None:
             raise ValueProblem("not_a_date", failed(value, "is not an ISO 8601 date.").message)
-        if zone is not None and moment.tzinfo is not None:
-            moment = moment.astimezone(zone)
+        try:
+            if zone is not None and moment.tzinfo is not None:
+                moment = moment.astimezone(zone)
+        except OverflowError:
+            raise failed(value, "lies outside of the years 1 to 9999.") from None
         return moment.date().isoformat()
 
     return apply

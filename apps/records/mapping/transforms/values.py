@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from apps.records.fields import FIELD_TYPES, Field
-from apps.records.fields.base import is_blank
+from apps.records.fields.base import check_characters, is_blank
 from apps.records.fields.currencies import MINOR_UNITS
 from apps.records.fields.problems import ValueProblem
 from apps.records.mapping.transforms.base import (
@@ -241,6 +241,8 @@ def json_dump() -> Apply:
     plain = FIELD_TYPES["json"].parse
 
     def apply(value: Any) -> Any:
+        if isinstance(value, str):
+            check_characters(value, field)
         content = value if isinstance(value, str) else plain(value, field)
         return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
 
