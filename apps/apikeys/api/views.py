@@ -51,7 +51,9 @@ class APIKeyViewSet(HubViewSet):
     outputs = {"create": (201, IssuedKeySerializer), "rotate": (201, IssuedKeySerializer)}
     query_parameters = {
         "list": [
-            Parameter("status", "Only keys in this status.", choices=tuple(KeyStatus.values), column="status"),
+            Parameter(
+                "status", "Only keys in this status.", choices=tuple(KeyStatus.values), column="status"
+            ),
             Parameter(
                 "environment",
                 "Only keys of this environment.",

@@ -234,7 +234,9 @@ def change(*, key: APIKey, actor: Actor, ceiling: ceilings.Ceiling | None = None
     ceilings.check_not_raised(key, held)
     if ceiling is not None:
         ceilings.check(key, ceiling)
-    changed = {name: [before[name], getattr(key, name)] for name in values if before[name] != getattr(key, name)}
+    changed = {
+        name: [before[name], getattr(key, name)] for name in values if before[name] != getattr(key, name)
+    }
     if changed:
         key.save(update_fields=[*changed, "updated_at"])
         verified.forget(key.pk)

@@ -81,7 +81,11 @@ class _Page(View):
         return render(request, self.template, self.context())
 
     def context(self) -> dict[str, Any]:
-        return {"title": spectacular_settings.TITLE, "schema_url": reverse("api-schema"), "versions": versions.all()}
+        return {
+            "title": spectacular_settings.TITLE,
+            "schema_url": reverse("api-schema"),
+            "versions": versions.all(),
+        }
 
 
 class SwaggerView(_Page):
@@ -107,7 +111,10 @@ class RedocView(_Page):
     template = "hub/api/redoc.html"
 
     def context(self) -> dict[str, Any]:
-        return {**super().context(), "script": static("drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js")}
+        return {
+            **super().context(),
+            "script": static("drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js"),
+        }
 
 
 class ChangelogView(_Page):
@@ -116,7 +123,12 @@ class ChangelogView(_Page):
     template = "hub/api/changelog.html"
 
     def context(self) -> dict[str, Any]:
-        return {**super().context(), "heading": "Changelog", "here": "changelog", "newest_first": list(reversed(versions.all()))}
+        return {
+            **super().context(),
+            "heading": "Changelog",
+            "here": "changelog",
+            "newest_first": list(reversed(versions.all())),
+        }
 
 
 class ErrorsView(_Page):

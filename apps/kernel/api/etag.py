@@ -20,11 +20,10 @@ class PreconditionFailed(Conflict):
 
 
 def etag_of(obj: Any) -> str:
-    """The strong ETag of an object: its `version`, else the moment of its last change."""
-    version = getattr(obj, "version", None)
-    if version is not None and not callable(version):
-        return f'"v{version}"'
-    return f'"{int(obj.updated_at.timestamp() * 1_000_000):x}"'
+    """The strong ETag of an object: its `version`, if it has one, and the moment of its last change."""
+    version = getattr(obj, "version", "")
+    moment = obj.updated_at.timestamp()
+    return f'"{version}-{int(moment * 1_000_000):x}"'
 
 
 def check(request: Request, obj: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db.models.deletion import ProtectedError, RestrictedError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.request import RawPostDataException, UnreadablePostError
 from rest_framework import exceptions
@@ -21,6 +22,7 @@ from rest_framework.response import Response
 from apps.kernel.api import context
 from apps.kernel.errors import (
     BadRequest,
+    Conflict,
     FieldError,
     Forbidden,
     HubError,
@@ -121,11 +123,20 @@ def as_hub_error(exc: Exception) -> HubError | None:
         return _from_api_exception(exc)
     if isinstance(exc, RequestDataTooBig):
         return TooLarge("The body of the request is too large.")
+    if isinstance(exc, ProtectedError | RestrictedError):
+        return _still_needed(exc)
     if isinstance(exc, UnreadablePostError | RawPostDataException):
         return BadRequest("The body of the request could not be read to its end.", code="unreadable_body")
     if isinstance(exc, SuspiciousOperation):
         return BadRequest()
     return None
+
+
+def _still_needed(exc: ProtectedError | RestrictedError) -> Conflict:
+    """Deleting what others depend on is refused with the names of some of them."""
+    objects = exc.protected_objects if isinstance(exc, ProtectedError) else exc.restricted_objects
+    names = [str(item) for item in list(objects)[:5]]
+    return Conflict(f"It is still needed by {', '.join(names)}.", code="still_needed")
 
 
 def _from_api_exception(exc: exceptions.APIException) -> HubError:

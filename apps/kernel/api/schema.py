@@ -6,7 +6,7 @@ from typing import Any
 
 import uritemplate
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import build_array_type, build_parameter_type
+from drf_spectacular.plumbing import ResolvedComponent, build_parameter_type
 from rest_framework import serializers
 
 from apps.kernel.api.parameters import Parameter
@@ -59,11 +59,15 @@ class HubSchema(AutoSchema):
         what = self.what
         if what in _CRUD:
             return "_".join([*tokens, what])
-        # A further action's name is in its address already.
-        if tokens[-1] == what or hasattr(self.view, "detail"):
-            same = sum(method in getattr(self.view, "action_map", {}) for method in ("get", "post", "put")) > 1
-            return "_".join([*tokens, self.method.lower()] if same else tokens)
-        return "_".join([*tokens, self.method.lower()])
+        actions = getattr(self.view, "action_map", None)
+        if not actions:
+            return "_".join([*tokens, self.method.lower()])
+        # A further action's name is in its address already; of a list or of one object, it may be the same.
+        if len(actions) > 1:
+            tokens.append(self.method.lower())
+        if "{" not in self.path:
+            tokens.append("all")
+        return "_".join(tokens)
 
     def get_tags(self) -> list[str]:
         return self._tokenize_path()[:1] or ["api"]
@@ -111,7 +115,7 @@ class HubSchema(AutoSchema):
     def get_response_serializers(self) -> Any:
         outputs = getattr(self.view, "outputs", {})
         if self.what not in outputs:
-            return super().get_response_serializers()
+            return {204: None} if self.method == "DELETE" else super().get_response_serializers()
         declared = outputs[self.what]
         status, serializer = declared if isinstance(declared, tuple) else (200, declared)
         return {status: serializer}
@@ -143,11 +147,22 @@ class HubSchema(AutoSchema):
 
     def _get_parameters(self) -> list[dict[str, Any]]:
         parameters = list(super()._get_parameters())
+        parameters += getattr(self.view, "openapi_parameters", {}).get(self.what, [])
         if self.method == "POST" and self._scope() != PUBLIC:
             parameters.append(_IDEMPOTENCY_KEY)
         if self.method in ("PUT", "PATCH", "DELETE") and "id" in uritemplate.variables(self.path):
             parameters.append(_IF_MATCH)
         return parameters
+
+    def _get_serializer_name(self, serializer: Any, direction: Any, bypass_extensions: bool = False) -> str:
+        """The class's name; with the app's name in front where another app has taken it."""
+        name = str(super()._get_serializer_name(serializer, direction, bypass_extensions))
+        taken = self.registry._components.get((name, ResolvedComponent.SCHEMA))
+        child = getattr(serializer, "child", serializer)
+        kind = child if isinstance(child, type) else type(child)
+        if taken is None or taken.object is kind or type(taken.object) is kind:
+            return name
+        return f"{kind.__module__.split('.')[1].title()}{name}"
 
     def get_paginated_name(self, serializer_name: str) -> str:
         return f"{serializer_name}Page"
@@ -155,7 +170,11 @@ class HubSchema(AutoSchema):
     def _map_serializer_field(self, field: Any, direction: Any, bypass_extensions: bool = False) -> Any:
         # A list field's own limits say more than the child's.
         schema = super()._map_serializer_field(field, direction, bypass_extensions)
-        if isinstance(field, serializers.ListField) and isinstance(schema, dict) and schema.get("type") == "array":
+        if (
+            isinstance(field, serializers.ListField)
+            and isinstance(schema, dict)
+            and schema.get("type") == "array"
+        ):
             if field.max_length is not None:
                 schema["maxItems"] = field.max_length
             if field.min_length is not None:
@@ -163,4 +182,4 @@ class HubSchema(AutoSchema):
         return schema
 
 
-__all__ = ["HubSchema", "build_array_type", "schema_of"]
+__all__ = ["HubSchema", "schema_of"]

@@ -16,7 +16,10 @@ PROBLEM: dict[str, Any] = {
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": {"type": "string", "description": "What happened and what to do, for people."},
         "instance": {"type": "string", "format": "uri-reference"},
-        "request_id": {"type": "string", "description": "Also in X-Request-ID; give it when you ask for help."},
+        "request_id": {
+            "type": "string",
+            "description": "Also in X-Request-ID; give it when you ask for help.",
+        },
         "code": {"type": "string", "description": "The kind of problem, for programs."},
         "errors": {
             "type": "array",
@@ -180,6 +183,9 @@ def _example(schema: dict[str, Any], components: dict[str, Any], depth: int) -> 
     if kind == "array":
         return [_example(schema.get("items", {}), components, depth + 1)] if depth < 4 else []
     texts = {"date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31", "uri": "https://example.com/"}
-    return {"string": texts.get(schema.get("format", ""), "text"), "integer": 1, "number": 1.5, "boolean": True}.get(
-        kind
-    )
+    return {
+        "string": texts.get(schema.get("format", ""), "text"),
+        "integer": 1,
+        "number": 1.5,
+        "boolean": True,
+    }.get(kind)

@@ -282,7 +282,7 @@ class HubAPIView(GenericAPIView[Any]):
     def answer(self, obj: Any, *, status: int = 200, render: Callable[[Any], Any] | None = None) -> Response:
         """The answer for one object: representation and, for objects that people edit, its ETag."""
         data = self.represent(obj, render)
-        if hasattr(obj, "version") or hasattr(obj, "updated_at"):
+        if hasattr(obj, "updated_at"):
             return etag.respond(self.request, obj, data, status=status)
         return Response(data, status=status)
 
