@@ -17,8 +17,8 @@ MAX_DEPTH = 64
 # An even number of backslashes before it, or it is an escaped backslash followed by "u0000".
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
-_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STRINGS = re.compile(rb'"[^"]*"')
+_OTHERS = bytes(set(range(256)) - set(b'[]{}"'))
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
@@ -79,7 +79,12 @@ def _default(value: Any) -> Any:
 
 def _depth_exceeds(data: bytes, max_depth: int) -> bool:
     """Whether valid JSON nests deeper. Without recursion: each round takes the innermost brackets away."""
-    brackets = _STRINGS.sub(b"", data).translate(_TO_SQUARE, _NOT_BRACKETS)
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = data.translate(_TO_SQUARE, _OTHERS).replace(b'""', b"")
+    if b'"' in brackets:
+        # A text holds brackets: before it stands an odd number of quotes, so pairing all of them failed.
+        brackets = _STRINGS.sub(b"", data.translate(_TO_SQUARE, _OTHERS))
     for _ in range(max_depth):
         if not brackets:
             return False

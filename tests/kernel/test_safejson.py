@@ -132,6 +132,31 @@ def test_brackets_in_texts_do_not_count_and_do_not_hide_depth():
     assert caught.value.code == "too_deep"
 
 
+brackets_and_quotes = st.recursive(
+    st.text('[]{}"\\,:a', max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text('[]"\\', max_size=2), inner, max_size=2)
+    ),
+    max_leaves=12,
+)
+
+
+def depth_of(value: Any) -> int:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(depth_of, value), default=0) if isinstance(value, list) else 0
+
+
+@given(brackets_and_quotes, st.integers(0, 6))
+def test_the_depth_is_counted_exactly_whatever_the_texts_hold(value: Any, limit: int):
+    text = json.dumps(value)
+    if depth_of(value) <= limit:
+        assert loads(text, max_depth=limit) == value
+    else:
+        with pytest.raises(InvalidInput):
+            loads(text, max_depth=limit)
+
+
 def test_wide_is_not_deep():
     assert len(loads(b"[" + b"[],{}," * 100_000 + b"1]")) == 200_001
 
