@@ -7,3 +7,9 @@ from django.contrib.admin.apps import AdminConfig
 
 class HubAdminConfig(AdminConfig):
     default_site = "apps.kernel.admin.site.HubAdminSite"
+
+    def ready(self) -> None:
+        from integration_hub import admin_home
+
+        admin_home.register()
+        super().ready()

@@ -82,7 +82,7 @@ AFTER = (
     Group(
         "Watch",
         (
-            Item("Health", "monitor_heart", "health_overview", "health:read"),
+            Item("Health", "monitor_heart", "health_healthcheck_changelist", "health:read"),
             Item("Alerts", "notifications", "health_alert_changelist", "health:read"),
             Item("Backups", "backup", "backups_backup_changelist", "backups:read"),
             Item("Audit log", "policy", "audit_auditentry_changelist", "audit:read"),

@@ -169,6 +169,40 @@
     });
   });
 
+  // --- suggestions for references: `data-options` holds the slug of the dataset that they come from
+  let lists = 0;
+  document.addEventListener("input", function (event) {
+    const input = event.target;
+    if (!input.matches || !input.matches("input[data-options]") || !input.dataset.options) return;
+    let list = input.list;
+    if (!list) {
+      list = document.createElement("datalist");
+      list.id = "hub-options-" + (lists += 1);
+      document.body.appendChild(list);
+      input.setAttribute("list", list.id);
+    }
+    clearTimeout(input.hubTimer);
+    input.hubTimer = setTimeout(async function () {
+      const address = "/admin/data/" + encodeURIComponent(input.dataset.options) + "/options/?q=" + encodeURIComponent(input.value);
+      const answer = await fetch(address, { credentials: "same-origin" }).catch(function () { return null; });
+      if (!answer || !answer.ok) return;
+      const found = await answer.json();
+      list.replaceChildren.apply(list, found.options.map(function (one) {
+        const option = document.createElement("option");
+        option.value = one.value;
+        option.label = one.label ? one.value + " – " + one.label : one.value;
+        return option;
+      }));
+    }, 200);
+  });
+
+  // --- menus close when one clicks elsewhere
+  document.addEventListener("click", function (event) {
+    document.querySelectorAll("details.hub-more[open]").forEach(function (menu) {
+      if (!menu.contains(event.target)) menu.removeAttribute("open");
+    });
+  });
+
   document.addEventListener("change", function (event) {
     if (event.target.matches("select[data-go]") && event.target.value) location.href = event.target.value;
   });
@@ -177,5 +211,13 @@
     document.querySelectorAll("[data-progress-url]").forEach(watch);
     document.querySelectorAll("textarea[data-json]").forEach(guard);
     refreshTimes();
+    // The heads of number columns stand over their numbers.
+    const first = document.querySelector("#result_list tbody tr.data-row");
+    if (first) {
+      const heads = document.querySelectorAll("#result_list thead th");
+      Array.from(first.children).forEach(function (cell, n) {
+        if (cell.querySelector(":scope > .hub-right, :scope > a > .hub-right, :scope > a.hub-right") && heads[n]) heads[n].classList.add("hub-th-right");
+      });
+    }
   });
 })();

@@ -127,7 +127,7 @@ def main() -> int:
     parser.add_argument("--password", required=True)
     parser.add_argument("--out", type=Path, default=Path("tests/e2e/screenshots"))
     parser.add_argument("--modes", default="light,dark,phone")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

@@ -84,6 +84,7 @@ class AuditEntryAdmin(HubModelAdmin):
     sortable_by = ()
     fields = ("when_exactly", "who", "what", "target", "from_where", "request_id", "diff", "seal")
     readonly_fields = fields
+    list_title = "Audit log"
     empty_icon = "policy"
     empty_title = "Nothing has been done yet"
     empty_text = "Whatever an administrator, a program or the hub itself changes is listed here, for good."

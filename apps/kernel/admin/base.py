@@ -88,6 +88,10 @@ class HubModelAdmin(Permissions, SavingAdmin):
     empty_text = ""
     # (label, address or name of a URL); without it the Add button is offered to whoever may add.
     empty_action: tuple[str, str] | None = None
+    # What the list is called, if not by the model's plural name.
+    list_title = ""
+    # What the button above the list says instead of “Add integration”.
+    add_label = ""
     # Models that `service_delete` deals with: not listed as dependants.
     delete_ignores: Sequence[type[models.Model]] = ()
 

@@ -11,9 +11,9 @@ aggregate over a window, list with a limit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -97,6 +97,8 @@ class QuickAction:
     scope: str = ""
 
 
+Linked = TypeVar("Linked", Step, QuickAction)
+
 cards: Registry[Card] = Registry("Dashboard card")
 attention: Registry[Attention] = Registry("Dashboard attention")
 steps: Registry[Step] = Registry("First step")
@@ -114,6 +116,16 @@ def resolve(url: str) -> str:
 
 def _visible(request: HttpRequest, scope: str) -> bool:
     return not scope or allows(request, scope)
+
+
+def _reachable(request: HttpRequest, items: Iterable[Linked]) -> list[tuple[Linked, str]]:
+    """What the role permits and some app provides, in order, each address once."""
+    found: dict[str, Linked] = {}
+    for item in sorted(items, key=lambda item: item.order):
+        href = resolve(item.url)
+        if href and _visible(request, item.scope):
+            found.setdefault(href, item)
+    return [(item, href) for href, item in found.items()]
 
 
 @dataclass(frozen=True)
@@ -140,9 +152,8 @@ def home(request: HttpRequest) -> dict[str, Any]:
     if organization_of(request) is None:
         return {}
     shown_steps = [
-        {"title": s.title, "text": s.text, "icon": s.icon, "href": resolve(s.url), "done": s.done(request)}
-        for s in sorted(steps, key=lambda s: s.order)
-        if _visible(request, s.scope) and resolve(s.url)
+        {"title": s.title, "text": s.text, "icon": s.icon, "href": href, "done": s.done(request)}
+        for s, href in _reachable(request, steps)
     ]
     problems = [p for source in attention if _visible(request, source.scope) for p in source.find(request)]
     problems.sort(key=lambda p: {"bad": 0, "warn": 1}.get(p.tone, 2))
@@ -155,8 +166,6 @@ def home(request: HttpRequest) -> dict[str, Any]:
         "is_new": bool(shown_steps) and not any(s["done"] for s in shown_steps),
         "has_steps_left": any(not s["done"] for s in shown_steps),
         "quick_actions": [
-            {"title": a.title, "icon": a.icon, "href": resolve(a.url)}
-            for a in sorted(quick_actions, key=lambda a: a.order)
-            if _visible(request, a.scope) and resolve(a.url)
+            {"title": a.title, "icon": a.icon, "href": href} for a, href in _reachable(request, quick_actions)
         ],
     }

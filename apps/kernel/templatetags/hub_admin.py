@@ -60,7 +60,9 @@ def trail(context: Context) -> dict[str, Any]:
             link = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
         except NoReverseMatch:
             link = ""
-        parts.append({"title": opts.verbose_name_plural, "link": link})
+        registered = site._registry.get(opts.model)
+        name = getattr(registered, "list_title", "") or opts.verbose_name_plural
+        parts.append({"title": name, "link": link})
         if obj is not None and not isinstance(obj, str):
             parts.append({"title": str(obj)})
         elif context.get("cl") is None and title:

@@ -56,6 +56,9 @@ class Record(TimeOrdered):
         constraints = [models.UniqueConstraint(fields=["dataset", "key"], name="record_key_unique")]
         indexes = [
             models.Index(fields=["dataset", "id"], name="record_live", condition=models.Q(deleted_at=None)),
+            models.Index(
+                fields=["dataset", "id"], name="record_deleted", condition=models.Q(deleted_at__isnull=False)
+            ),
             *(
                 models.Index(
                     fields=["dataset", slot, "id"],

@@ -77,6 +77,8 @@ class MemberAdmin(HubModelAdmin):
     ordering = ("user__email",)
     actions_detail = ("reset_password",)
     empty_icon = "group"
+    list_title = "Members"
+    add_label = "Invite a member"
 
     # Members are named by their address: the installation's own counting is nobody's business.
     def ref_of(self, obj: models.Model) -> str:
