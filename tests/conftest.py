@@ -7,10 +7,15 @@ import secrets
 import pytest
 from django.conf import settings
 from django.core.cache import caches
+from hypothesis import settings as hypothesis_settings
 
 from tests.database import django_db_keepdb, django_db_modify_db_settings, django_db_setup
 
 __all__ = ["django_db_keepdb", "django_db_modify_db_settings", "django_db_setup"]
+
+# A busy machine is no failure, and nothing is written into the tree.
+hypothesis_settings.register_profile("hub", deadline=None, database=None)
+hypothesis_settings.load_profile("hub")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Small typed registries through which floors meet, filled in `AppConfig.ready()` with frozen declarations."""
+"""Small typed registries by which floors meet, filled in `AppConfig.ready()` with frozen declarations."""
 
 from __future__ import annotations
 
