@@ -77,6 +77,8 @@ def celery_settings(config: Config) -> dict[str, Any]:
         "CELERY_TASK_SOFT_TIME_LIMIT": VISIBILITY_TIMEOUT - 120,
         "CELERY_ENABLE_UTC": True,
         "CELERY_TIMEZONE": "UTC",
+        # See `keep_good_connections`.
+        "CELERY_DB_REUSE_MAX": 10**9,
         "CELERY_BEAT_SCHEDULER": "integration_hub.runtime.beat:LeasedScheduler",
         "CELERY_BEAT_MAX_LOOP_INTERVAL": 5,
     }

@@ -14,6 +14,7 @@ SQLITE_PRAGMAS = (
     "PRAGMA temp_store=MEMORY;PRAGMA journal_size_limit=67108864;"
 )
 CONNECT_TIMEOUT = 5
+KEEP = 60  # seconds that an unused connection is kept
 WEB_STATEMENT_TIMEOUT = 60_000  # milliseconds
 IDLE_IN_TRANSACTION_TIMEOUT = 600_000  # milliseconds
 
@@ -25,6 +26,7 @@ def database_settings(config: Config, role: str) -> dict[str, Any]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": database.name,
+            "CONN_MAX_AGE": KEEP,
             "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": SQLITE_PRAGMAS},
         }
     options: dict[str, Any] = {
@@ -63,7 +65,7 @@ def database_settings(config: Config, role: str) -> dict[str, Any]:
         }
     else:
         # A pool's own threads do not survive the fork of a prefork worker: one connection per process.
-        settings["CONN_MAX_AGE"] = 60
+        settings["CONN_MAX_AGE"] = KEEP
         settings["CONN_HEALTH_CHECKS"] = True
     options["options"] = timeouts
     return settings

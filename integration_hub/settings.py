@@ -233,13 +233,15 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 # Deliberate: the redirect and the HSTS reach of sub-domains are the proxy's business; django-ratelimit
-# doubts Django's Redis cache and ours, whose increments are atomic.
+# doubts Django's Redis cache and ours, whose increments are atomic; native applications come back to
+# http://127.0.0.1 (RFC 8252).
 SILENCED_SYSTEM_CHECKS = [
     "security.W004",
     "security.W005",
     "security.W008",
     "security.W021",
     "django_ratelimit.W001",
+    "oauth2_provider.W008",
 ]
 DEFAULT_EXCEPTION_REPORTER = "apps.kernel.redaction.HubExceptionReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "apps.kernel.redaction.HubExceptionReporterFilter"
