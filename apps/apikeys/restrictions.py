@@ -61,7 +61,7 @@ class KeyRestrictions(BasePermission):
                     code="resource_not_allowed",
                 )
         if key.max_request_size is not None:
-            length = request.META.get("CONTENT_LENGTH") or "0"
+            length = request.META.get("CONTENT_LENGTH") or "0"  # negative: sent in chunks, so nobody knows
             if not length.isdecimal() or int(length) > key.max_request_size:
                 raise TooLarge(f"This key may send at most {key.max_request_size:,} bytes.")
         return True

@@ -200,7 +200,9 @@ def test_what_belongs_to_another_organization_is_404(
         problem(call, 404, "not_found")
     theirs.key.refresh_from_db()
     assert (theirs.key.status, theirs.key.name) == ("active", "test")
-    assert [row["id"] for row in mine.get(KEYS).json()["data"]] == [APIKey.objects.get(organization=acme).number]
+    assert [row["id"] for row in mine.get(KEYS).json()["data"]] == [
+        APIKey.objects.get(organization=acme).number
+    ]
 
 
 def test_a_cursor_of_another_organization_is_refused(
@@ -274,7 +276,9 @@ def test_concurrent_edits_are_noticed(acme: Organization, issue: Issue) -> None:
     address = f"{KEYS}/{issued.key.number}"
     first = client.get(address)["ETag"]
     assert client.patch(address, {"name": "One"}, format="json", HTTP_IF_MATCH=first).status_code == 200
-    problem(client.patch(address, {"name": "Two"}, format="json", HTTP_IF_MATCH=first), 412, "precondition_failed")
+    problem(
+        client.patch(address, {"name": "Two"}, format="json", HTTP_IF_MATCH=first), 412, "precondition_failed"
+    )
     now = client.get(address)
     assert now.json()["name"] == "One"
     assert client.get(address, HTTP_IF_NONE_MATCH=now["ETag"]).status_code == 304
@@ -282,7 +286,9 @@ def test_concurrent_edits_are_noticed(acme: Organization, issue: Issue) -> None:
 
 class TestSources:
     def test_address_lists(self, acme: Organization, issue: Issue, settings: Any) -> None:
-        secret = issue(acme, ip_whitelist=["192.0.2.0/24", "2001:db8::/32"], ip_blacklist=["192.0.2.66"]).secret
+        secret = issue(
+            acme, ip_whitelist=["192.0.2.0/24", "2001:db8::/32"], ip_blacklist=["192.0.2.66"]
+        ).secret
         client = client_of(secret)
 
         def status(address: str, **headers: str) -> int:
@@ -358,7 +364,9 @@ class TestSession:
         client.force_login(anna)
         assert client.get(KEYS).status_code == 200
 
-        problem(client.post(KEYS, {"name": "X", "scopes": ["records:read"]}, format="json"), 403, "csrf_failed")
+        problem(
+            client.post(KEYS, {"name": "X", "scopes": ["records:read"]}, format="json"), 403, "csrf_failed"
+        )
         assert APIKey.objects.count() == 0
 
         client.cookies["hub_csrf"] = "a" * 32

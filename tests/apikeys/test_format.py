@@ -46,7 +46,8 @@ def test_every_single_wrong_character_is_noticed_without_any_look_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "sk_live_", "sk_live_abc_def", "Bearer", "sk_live_0123456789_" + "x" * 49, "sk_live_é" + "x" * 70]
+    "text",
+    ["", "sk_live_", "sk_live_abc_def", "Bearer", "sk_live_0123456789_" + "x" * 49, "sk_live_é" + "x" * 70],
 )
 def test_rubbish_is_no_key(text: str) -> None:
     assert key_format.public_part(text) is None

@@ -227,7 +227,10 @@ def test_nobody_gives_a_key_more_than_they_hold(acme: Organization) -> None:
 
 def test_a_limited_key_makes_keys_that_are_limited_alike(acme: Organization, issue: Issue) -> None:
     limited = issue(
-        acme, ip_whitelist=["192.0.2.0/24"], allowed_endpoints=["* /*"], permissions={"read": True, "write": True}
+        acme,
+        ip_whitelist=["192.0.2.0/24"],
+        allowed_endpoints=["* /*"],
+        permissions={"read": True, "write": True},
     )
     ceiling = ceilings.of_key(limited.key)
     for values in (
@@ -254,10 +257,16 @@ def test_a_limited_key_makes_keys_that_are_limited_alike(acme: Organization, iss
 
 def test_a_change_never_raises_a_key(acme: Organization, issue: Issue) -> None:
     key = issue(acme, scopes=["records:*"], permissions={"read": True, "write": True}).key
-    for values in ({"scopes": ["*:*"]}, {"scopes": ["records:*", "jobs:read"]}, {"permissions": {"admin": True}}):
+    for values in (
+        {"scopes": ["*:*"]},
+        {"scopes": ["records:*", "jobs:read"]},
+        {"permissions": {"admin": True}},
+    ):
         with pytest.raises(ScopeNotHeld):
             keys.change(key=key, actor=ANNA, **values)
-    changed = keys.change(key=key, actor=ANNA, scopes=["records:read"], permissions={"write": False}, name="Less")
+    changed = keys.change(
+        key=key, actor=ANNA, scopes=["records:read"], permissions={"write": False}, name="Less"
+    )
     changed.refresh_from_db()
     assert (changed.scopes, changed.can_write, changed.name) == (["records:read"], False, "Less")
     entry = AuditEntry.objects.get(action="api_key.changed")

@@ -18,10 +18,14 @@ from django.db.models.sql.compiler import SQLCompiler
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The order of a list: by `column` (or by id alone), then by id, both in one direction."""
+    """The order of a list: by `column` (or by id alone), then by id, both in one direction.
+
+    `has_nulls` is to be turned off for a column that is nullable but has a value in every row of the list.
+    """
 
     column: str = "id"
     descending: bool = True
+    has_nulls: bool = True
 
     @classmethod
     def parse(cls, text: str) -> Order:
@@ -31,7 +35,7 @@ class Order:
         return f"-{self.column}" if self.descending else self.column
 
     def reversed(self) -> Order:
-        return Order(self.column, not self.descending)
+        return Order(self.column, not self.descending, self.has_nulls)
 
 
 # The position of a row: the value of the column (None if the order is by id alone, or it is NULL) and the id.
@@ -112,7 +116,7 @@ def fetch(
             rows = rows.filter(**{f"pk__{'lt' if walk.descending else 'gt'}": row_id})
         return rows
 
-    if not field.null:
+    if not (field.null and order.has_nulls):
         value, row_id = after or (None, None)
         return list(valued(value, row_id)[:count])
     if after is None:

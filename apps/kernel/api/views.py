@@ -130,6 +130,15 @@ class HubAPIView(GenericAPIView[Any]):
             response = self.handle_exception(exc)
         return self.finish(response)
 
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "") and not request.META.get(
+            "CONTENT_LENGTH"
+        ):
+            # Django believes only a declared length; the server ends the stream where the last chunk does.
+            request._stream = request.META["wsgi.input"]  # type: ignore[attr-defined]
+            request.META["CONTENT_LENGTH"] = "-1"
+        return super().initialize_request(request, *args, **kwargs)
+
     def finish(self, response: Any) -> Any:
         """The response, complete but for rendering."""
         self.response = self.finalize_response(self.request, response, *self.args, **self.kwargs)

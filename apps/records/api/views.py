@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +33,7 @@ from apps.records.api.serializers import (
     UndoRequestSerializer,
     UndoResultSerializer,
 )
-from apps.records.models import Dataset, Mapping, Origin, Record
+from apps.records.models import SLOTS, Dataset, Mapping, Origin, Record
 from apps.records.services import datasets, history, mappings, records
 
 _PAGE_OF_RECORDS = {
@@ -341,7 +342,9 @@ class RecordViewSet(HubViewSet):
     def order_of(self) -> Order:
         if self.what != "list":
             return Order()
-        return Order.parse(selectors.order_columns(self.dataset, self.parameters.get("ordering", "")))
+        order = Order.parse(selectors.order_columns(self.dataset, self.parameters.get("ordering", "")))
+        # The slots of indexed fields hold an empty text where a record has no value.
+        return replace(order, has_nulls=order.column not in SLOTS)
 
     def declared_parameters(self) -> dict[str, Parameter]:
         """The fixed ones, and every filter that the dataset's fields allow. `filtered` judges their values."""
