@@ -42,4 +42,6 @@ ENTRIES: list[Entry] = [
     Entry("Files of jobs whose time is over", "jobs.retention", "maintenance", seconds=3600),
     Entry("Due syncs, abandoned syncs, health checks of connections", "connectors.tick", "sync", seconds=10),
     Entry("Old lines of the integrations' log", "connectors.sweep_logs", "maintenance", seconds=3600),
+    Entry("Events that wait for their subscribers", "events.sweep", "webhooks", seconds=5),
+    Entry("Webhook deliveries that are due", "webhooks.sweep", "webhooks", seconds=5),
 ]

@@ -7,6 +7,7 @@ class WebhooksConfig(AppConfig):
     verbose_name = "Webhooks"
 
     def ready(self) -> None:
+        from apps.webhooks.admin import cards
         from apps.events.catalog import Subscriber, event_types, subscribers
         from apps.webhooks.events import EVENT_TYPES
         from apps.webhooks.services.intake import take, wants
@@ -14,3 +15,4 @@ class WebhooksConfig(AppConfig):
         for event_type in EVENT_TYPES:
             event_types.register(event_type)
         subscribers.register(Subscriber(name="webhooks", wants=wants, take=take))
+        cards.register()

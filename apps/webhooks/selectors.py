@@ -170,6 +170,20 @@ def activity_of(endpoint_ids: Iterable[UUID], *, now: datetime | None = None) ->
     return {key: Activity(list(hours.values()), waiting.get(key, 0)) for key, hours in found.items()}
 
 
+def activity_of_all(organization: Organization) -> Activity | None:
+    """The last 24 hours of all the endpoints of an organization together; None if it has none."""
+    each = activity_of(endpoints_of(organization).order_by().values_list("pk", flat=True))
+    if not each:
+        return None
+    together = Activity([Hour(hour.start) for hour in next(iter(each.values())).hours])
+    for activity in each.values():
+        together.waiting += activity.waiting
+        for total, hour in zip(together.hours, activity.hours, strict=True):
+            total.succeeded += hour.succeeded
+            total.failed += hour.failed
+    return together
+
+
 def recent_deliveries(endpoint: WebhookEndpoint, *, limit: int = RECENT) -> list[Delivery]:
     """The last deliveries of an endpoint, newest first."""
     return list(Delivery.objects.filter(endpoint=endpoint).order_by("-id")[:limit])

@@ -73,9 +73,11 @@ def url_problems(endpoint: WebhookEndpoint) -> list[FieldError]:
         resolve(target.host, target.port, policy)
     except HubError as error:
         return [FieldError("/url", error.code, error.detail)]
+    if any(_networks(endpoint)):
+        return []  # told where the settings are checked
     try:
         resolve(target.host, target.port, narrowed(policy, endpoint.ip_allow_list))
-    except (HubError, ValueError):
+    except HubError:
         return [
             FieldError(
                 "/ip_allow_list",

@@ -54,11 +54,13 @@ def create(
     events: list[str],
     secret: str = "",
     status: str = EndpointStatus.ACTIVE,
+    looked_up: bool = False,
     **options: Any,
 ) -> WebhookEndpoint:
     """Create an endpoint; `options` are the fields of EDITABLE. Its `secret` can be read here, and never again.
 
-    Looks the URL's name up, so call it outside of transactions. Raises InvalidInput with a pointer per field.
+    Looks the URL's name up, so call it outside of transactions; or call `url_problems` before, and say so with
+    `looked_up`. Raises InvalidInput with a pointer per field.
     """
     endpoint = WebhookEndpoint(organization=organization, status=status, created_by=actor.label[:200])
     endpoint.secret = secret or settings.HUB.webhook_secret or signing.generate_secret()
@@ -66,7 +68,9 @@ def create(
     found = problems(endpoint, fields={*EDITABLE, "secret"})
     if status not in _STARTS_AS:
         found.append(FieldError("/status", "invalid", f"An endpoint starts as {', '.join(_STARTS_AS)}."))
-    _refuse(found or url_problems(endpoint), "The endpoint was not created.")
+    if not found and not looked_up:
+        found = url_problems(endpoint)
+    _refuse(found, "The endpoint was not created.")
     with transaction.atomic():
         endpoint.number = numbers.assign(organization=organization, prefix="WHK")
         endpoint.save(force_insert=True)
@@ -86,11 +90,16 @@ def create(
 
 
 def update(
-    *, endpoint: WebhookEndpoint, actor: Actor, expected_version: int | None = None, **values: Any
+    *,
+    endpoint: WebhookEndpoint,
+    actor: Actor,
+    expected_version: int | None = None,
+    looked_up: bool = False,
+    **values: Any,
 ) -> WebhookEndpoint:
     """Change the given fields of EDITABLE; what stays as it is counts as no change.
 
-    Looks the URL's name up if it changes, so call it outside of transactions. Raises InvalidInput, and Conflict
+    Looks the URL's name up if it changes, as `create` does. Raises InvalidInput, and Conflict
     if `expected_version` is given and somebody changed the endpoint since.
     """
     before = {name: getattr(endpoint, name) for name in values if name in EDITABLE}
@@ -98,7 +107,7 @@ def update(
     _assign(draft, values)
     changed = [name for name in before if getattr(draft, name) != before[name]]
     found = problems(draft, fields=changed)
-    if not found and {"url", "ip_allow_list"} & set(changed):
+    if not found and not looked_up and {"url", "ip_allow_list"} & set(changed):
         found = url_problems(draft)
     _refuse(found, f"{endpoint} was not changed.")
     if not changed:

@@ -1,0 +1,254 @@
+"""Deliveries: what was sent to whom, every try at it, and sending it again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import models
+from django.http import HttpRequest, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+
+from apps.events.models import Event
+from apps.kernel import ids
+from apps.kernel.admin import (
+    HubModelAdmin,
+    ago,
+    confirm_action,
+    empty,
+    link,
+    milliseconds,
+    mono,
+    muted,
+    status_badge,
+    text_block,
+)
+from apps.kernel.admin.display import exact
+from apps.kernel.redaction import redact_url
+from apps.webhooks import curl, selectors
+from apps.webhooks.models import Delivery, DeliveryAttempt
+from apps.webhooks.services import deliveries
+from apps.webhooks.statuses import WAITING, Cause, DeliveryStatus
+
+RETRYABLE = (*WAITING, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.DELIVERED)
+SHOWN_ATTEMPTS = 50
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(HubModelAdmin):
+    scope_resource = "webhooks"
+    read_only = True
+    list_display = ("created", "type_shown", "state", "tries", "answer", "next_try", "endpoint_shown", "ref")
+    list_filter = ("status", "endpoint")
+    list_select_related = ("endpoint",)
+    search_fields = ("id",)
+    search_help_text = "The id of a delivery (dlv_…) or of an event (evt_…)"
+    ordering = ("-id",)
+    sortable_by = ()
+    actions = ("retry", "cancel")
+    actions_detail = ("retry", "cancel")
+    fields = ("summary", "message", "attempts_shown")
+    readonly_fields = fields
+    empty_icon = "send"
+    empty_title = "Nothing was sent yet"
+    empty_text = "Each event that an endpoint listens for becomes a delivery, and each try at it is kept here."
+    empty_action = ("Add an endpoint", "admin:webhooks_webhookendpoint_add")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Delivery], search_term: str
+    ) -> tuple[models.QuerySet[Delivery], bool]:
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        delivery, event = ids.parse(Delivery.PREFIX, text), ids.parse(Event.PREFIX, text)
+        if delivery is not None:
+            return queryset.filter(pk=delivery), False
+        return (queryset.filter(event_id=event) if event is not None else queryset.none()), False
+
+    # --- columns
+
+    @admin.display(description="Created")
+    def created(self, obj: Delivery) -> str:
+        return ago(obj.created_at)
+
+    @admin.display(description="Event")
+    def type_shown(self, obj: Delivery) -> str:
+        note = "" if obj.cause == Cause.EVENT else muted(f" {obj.get_cause_display().lower()}")
+        return format_html("{}{}", mono(obj.event_type), note)
+
+    @admin.display(description="Status")
+    def state(self, obj: Delivery) -> str:
+        return status_badge(obj.status)
+
+    @admin.display(description="Tries")
+    def tries(self, obj: Delivery) -> str:
+        return str(obj.attempts)
+
+    @admin.display(description="Answer")
+    def answer(self, obj: Delivery) -> str:
+        if obj.last_status:
+            return str(obj.last_status)
+        return muted(obj.last_error) if obj.last_error else empty()
+
+    @admin.display(description="Next try")
+    def next_try(self, obj: Delivery) -> str:
+        if obj.status not in WAITING:
+            return empty()
+        return ago(obj.next_attempt_at) if obj.next_attempt_at else muted("after the one before it")
+
+    @admin.display(description="Endpoint")
+    def endpoint_shown(self, obj: Delivery) -> str:
+        address = reverse("admin:webhooks_webhookendpoint_change", args=[obj.endpoint.number])
+        return link(address, f"{obj.endpoint.number} {obj.endpoint.name}")
+
+    @admin.display(description="Id")
+    def ref(self, obj: Delivery) -> str:
+        return mono(obj.public_id)
+
+    # --- the page
+
+    @admin.display(description="Delivery")
+    def summary(self, obj: Delivery) -> str:
+        event = empty()
+        if obj.event_id:
+            public = ids.public(Event.PREFIX, obj.event_id)
+            event = link(reverse("admin:events_event_change", args=[public]), public)
+        facts = [
+            ("Status", status_badge(obj.status)),
+            ("Endpoint", self.endpoint_shown(obj)),
+            ("Event", format_html("{} {}", mono(obj.event_type), event)),
+            ("Id", mono(obj.public_id, copy=True)),
+            ("Cause", obj.get_cause_display()),
+            ("Created", format_html("{} ({})", exact(obj.created_at), ago(obj.created_at))),
+            ("Delivered", ago(obj.delivered_at, never="not yet")),
+            ("Tries", obj.attempts),
+            ("Next try", self.next_try(obj)),
+            ("Last error", obj.last_error or empty()),
+        ]
+        if obj.ordering_key:
+            facts.append(("Ordering key", mono(obj.ordering_key)))
+        return render_to_string("hub/webhooks/facts.html", {"facts": facts})
+
+    @admin.display(description="Message, as signed and sent")
+    def message(self, obj: Delivery) -> str:
+        return text_block(_readable(obj), title=obj.payload.content_type)
+
+    @admin.display(description="Tries")
+    def attempts_shown(self, obj: Delivery) -> str:
+        tries = list(selectors.attempts_of(obj).reverse()[:SHOWN_ATTEMPTS])
+        body = obj.body
+        rows = [
+            {
+                "attempt": attempt,
+                "badge": _outcome(attempt),
+                "took": milliseconds(attempt.duration_ms),
+                "when": exact(attempt.started_at),
+                "ago": ago(attempt.started_at),
+                "request": text_block(_headers(attempt.request_headers), title="Request headers"),
+                "response": text_block(_headers(attempt.response_headers), title="Answer's headers"),
+                "body": text_block(attempt.response_body, title="Answer's body, the first 16 KiB"),
+                "curl": text_block(
+                    curl.command(
+                        method=obj.endpoint.method,
+                        url=redact_url(obj.endpoint.url),
+                        headers=attempt.request_headers,
+                        body=body,
+                    ),
+                    title="The same by curl, secrets masked",
+                )
+                if attempt.request_headers
+                else "",
+            }
+            for attempt in tries
+        ]
+        return render_to_string("hub/webhooks/attempts.html", {"rows": rows, "more": obj.attempts - len(rows)})
+
+    # --- deeds
+
+    def _status(self, request: HttpRequest, object_id: Any) -> str:
+        known: dict[str, str] = request.__dict__.setdefault("_delivery_status", {})
+        if str(object_id) not in known:
+            delivery = self.get_object(request, str(object_id))
+            known[str(object_id)] = "" if delivery is None else delivery.status
+        return known[str(object_id)]
+
+    def has_retry_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_write_permission(request) and (
+            object_id is None or self._status(request, object_id) in RETRYABLE
+        )
+
+    def has_cancel_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_write_permission(request) and (
+            object_id is None or self._status(request, object_id) in WAITING
+        )
+
+    @confirm_action(
+        description="Retry",
+        title="Send {object} again?",
+        icon="replay",
+        permissions=["retry"],
+        text="The same id and bytes, now. One that was delivered already is sent as a new delivery.",
+    )
+    def retry(
+        self, request: HttpRequest, objects: models.QuerySet[Delivery]
+    ) -> HttpResponseRedirect | None:
+        chosen = list(objects.values_list("pk", flat=True)[:1001])
+        if len(chosen) > 1000:
+            messages.error(request, "At most 1,000 at once; an endpoint's “Replay since” has no such limit.")
+            return None
+        if len(chosen) == 1:
+            sent = deliveries.retry(
+                delivery=objects.select_related("endpoint", "organization").get(),
+                actor=request.actor,  # type: ignore[attr-defined]
+            )
+            messages.success(request, "It is sent again.")
+            return HttpResponseRedirect(self.object_url(sent)) if sent.pk != chosen[0] else None
+        count, refused = deliveries.retry_many(
+            organization=request.organization,  # type: ignore[attr-defined]
+            delivery_ids=chosen,
+            actor=request.actor,  # type: ignore[attr-defined]
+        )
+        messages.success(request, f"{count:,} deliveries are sent again.")
+        for delivery, why in refused[:5]:
+            messages.warning(request, f"{delivery}: {why}")
+        return None
+
+    @confirm_action(
+        description="Cancel",
+        title="Stop trying to send {object}?",
+        icon="block",
+        permissions=["cancel"],
+        danger=True,
+    )
+    def cancel(self, request: HttpRequest, objects: models.QuerySet[Delivery]) -> None:
+        count = deliveries.cancel_many(
+            organization=request.organization,  # type: ignore[attr-defined]
+            delivery_ids=objects.values_list("pk", flat=True)[:1000],
+            actor=request.actor,  # type: ignore[attr-defined]
+        )
+        messages.success(request, f"{count:,} cancelled.")
+
+
+def _readable(delivery: Delivery) -> str:
+    """The message as text; JSON on several lines."""
+    text = delivery.body.decode("utf-8", "replace")
+    if delivery.payload.content_type != "application/json":
+        return text
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
+
+
+def _headers(headers: dict[str, str]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in headers.items())
+
+
+def _outcome(attempt: DeliveryAttempt) -> str:
+    if attempt.finished_at is None:
+        return status_badge("delivering", "under way")
+    label = str(attempt.status_code) if attempt.status_code else attempt.error_code.replace("_", " ")
+    return status_badge("delivered" if attempt.succeeded else "failed", label)
