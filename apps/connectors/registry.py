@@ -29,6 +29,13 @@ class Connector:
         return self.manifest.slug
 
     @property
+    def search_text(self) -> str:
+        """What a search in the catalog looks at, in lower case."""
+        manifest = self.manifest
+        parts = (manifest.title, manifest.summary, manifest.provider, manifest.type, *manifest.keywords)
+        return " ".join(parts).lower()
+
+    @property
     def icon_uri(self) -> str:
         """The icon for an `img`: scripts in it could not run."""
         return "data:image/svg+xml;base64," + base64.b64encode(self.icon.encode()).decode()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.connectors.models import Integration
-from apps.connectors.services import lifecycle, running, ticking
+from apps.connectors.models import Integration, SyncJob
+from apps.connectors.services import lifecycle, row_errors, running, ticking
 
 
 @shared_task(name="connectors.run_sync", ignore_result=True)
@@ -28,3 +28,9 @@ def check_health(integration_id: str) -> None:
 @shared_task(name="connectors.sweep_logs", ignore_result=True)
 def sweep_logs() -> None:
     ticking.sweep_logs()
+
+
+@shared_task(name="connectors.retry_rows", ignore_result=True)
+def retry_rows(job_id: str) -> None:
+    for job in SyncJob.objects.select_related("integration", "organization").filter(pk=job_id):
+        row_errors.retry_all(job=job)

@@ -64,8 +64,8 @@ class Fault:
 
     kind: status (with `status` and `headers`), drop (the connection breaks in the middle of the body), slow
     (`seconds`), broken_json, html, loop (the next link or cursor leads back), other_host (the next link leads
-    elsewhere), repeat (every page is the first), empty (an empty page with a next cursor), twice (rows move
-    while one reads: the last row of a page comes again on the next).
+    elsewhere), hold (the answer waits until `release` is set), repeat (every page is the first), empty (an
+    empty page with a next cursor), twice (rows move while one reads: the last row of a page comes again).
     """
 
     kind: str
@@ -76,6 +76,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = None
     seconds: float = 0.0
+    release: threading.Event = field(default_factory=threading.Event)
     seen: int = 0
     done: int = 0
 
@@ -210,6 +211,8 @@ def _handler(peer: RestPeer) -> type[BaseHTTPRequestHandler]:
                 faults = {fault.kind: fault for fault in peer.faults if fault.strikes(parts.path)}
             if "slow" in faults:
                 time.sleep(faults["slow"].seconds)
+            if "hold" in faults:
+                faults["hold"].release.wait(30)
             if "status" in faults:
                 fault = faults["status"]
                 self._send(fault.status, fault.body or {"message": "It went wrong."}, fault.headers)

@@ -16,7 +16,8 @@ from apps.connectors.engine.manifest import ManifestError, Stream
 from apps.connectors.engine.paths import compiled
 from apps.connectors.models import Integration, SyncError, SyncJob
 from apps.connectors.services import connections, removals, streams
-from apps.connectors.statuses import SYNC_ERROR, SyncErrorStatus
+from apps.connectors.statuses import SYNC_ERROR, SyncErrorStatus, SyncStatus
+from apps.kernel.background import enqueue
 from apps.kernel.errors import Conflict, HubError
 from apps.kernel.states import move
 from apps.records.mapping import RowProblem
@@ -180,3 +181,29 @@ def retry(*, error: SyncError, actor: Actor) -> bool:
             organization=error.organization, actor=actor, action="sync_error.retried", target=error
         )
     return True
+
+
+def retry_later(*, job: SyncJob, actor: Actor) -> bool:
+    """Ring for a worker to try the open rows of a sync again. False if streams come first, or all are done."""
+    if job.is_live or job.streams.exclude(status=SyncStatus.COMPLETED).exists():
+        return False
+    if not job.errors.filter(status=SyncErrorStatus.OPEN, retryable=True).exists():
+        return False
+    with transaction.atomic():
+        entries.record(organization=job.organization, actor=actor, action="sync.rows_retried", target=job)
+        enqueue("connectors.retry_rows", job.pk)
+    return True
+
+
+def retry_all(*, job: SyncJob) -> int:
+    """Try the open rows of a sync again, one by one; returns how many went well."""
+    actor = Actor("sync", job.number, f"{job.integration} ({job.number})")
+    good = 0
+    open_rows = job.errors.filter(status=SyncErrorStatus.OPEN, retryable=True)
+    for key in list(open_rows.values_list("pk", flat=True)):
+        error = (
+            open_rows.select_related("integration__organization", "job__integration").filter(pk=key).first()
+        )
+        if error is not None:
+            good += retry(error=error, actor=actor)
+    return good
