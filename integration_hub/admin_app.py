@@ -13,3 +13,15 @@ class HubAdminConfig(AdminConfig):
 
         admin_home.register()
         super().ready()
+        self._keep_own()
+
+    @staticmethod
+    def _keep_own() -> None:
+        """Only admins that scope, audit and confirm stay; those that packages bring along are taken out."""
+        from django.contrib.admin import site
+
+        from apps.kernel.admin import HubModelAdmin
+
+        for model, registered in list(site._registry.items()):
+            if not isinstance(registered, HubModelAdmin):
+                site.unregister(model)

@@ -97,7 +97,7 @@ def _has_colleague(request: HttpRequest) -> bool:
 
 
 def register() -> None:
-    """Put them on the home page. What an app does not provide yet, or the role does not permit, is left out."""
+    """Put them on the home page. What no app provides, or the role does not permit, is left out."""
     for order, (name, title, icon, url, scope) in enumerate(ACTIONS, start=1):
         dashboard.quick_actions.register(
             dashboard.QuickAction(f"hub-{name}", order * 10, title, icon, url, scope=scope)

@@ -52,4 +52,5 @@ UNFOLD: dict[str, Any] = {
         "navigation": "integration_hub.admin_navigation.navigation",
     },
     "TABS": [],
+    "LOGIN": {"image": _static("hub/login.svg")},
 }

@@ -22,7 +22,7 @@ def types_view(request: HttpRequest) -> HttpResponse:
     groups: dict[str, list[EventType]] = {}
     for declared in types_like(search=text):
         groups.setdefault(declared.group or declared.name.partition(".")[0], []).append(declared)
-    request.current_app = admin.site.name  # type: ignore[attr-defined]
+    request.current_app = admin.site.name
     context = {
         **admin.site.each_context(request),
         "title": "Event types",

@@ -103,7 +103,7 @@ def email_link(address: str) -> SafeString:
 def chips(values: Iterable[object]) -> SafeString:
     """Several short words, each in a box of its own."""
     out = format_html_join(" ", '<span class="hub-chip">{}</span>', ((value,) for value in values))
-    return out or EMPTY
+    return format_html('<span class="hub-chips">{}</span>', out) if out else EMPTY
 
 
 def masked(text: str, *, keep: int = 4) -> SafeString:

@@ -52,19 +52,18 @@ def _days(request: HttpRequest) -> list[dt.date]:
 
 
 def written(request: HttpRequest) -> dict[UUID, list[int]]:
-    """Changes per dataset and day of the last week: past days are remembered, today's is a minute old at most."""
+    """Changes per dataset and day of the last week; past days are remembered, today for a minute."""
     known: dict[UUID, list[int]] | None = getattr(request, "hub_written", None)
     if known is not None:
         return known
     days, datasets = _days(request), _datasets(request)
-    keys = {
-        (d.pk, day): f"written:{d.pk}:{day}:{_organization(request).timezone}"
-        for d in datasets
-        for day in days
-    }
+    zone = str(_organization(request).timezone)
+    keys = {}
+    for dataset in datasets:
+        keys |= {(dataset.pk, day): f"written:{dataset.pk}:{day}:{zone}" for day in days}
     cached = cache.get_many(list(keys.values()))
     missing = [place for place, key in keys.items() if key not in cached]
-    counts = dict(zip(missing, _count(missing, ZoneInfo(_organization(request).timezone)), strict=True))
+    counts = dict(zip(missing, _count(missing, ZoneInfo(zone)), strict=True))
     past = {keys[p]: n for p, n in counts.items() if p[1] != days[-1]}
     if past:
         cache.set_many(past, timeout=(DAYS + 1) * 86400)

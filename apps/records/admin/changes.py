@@ -61,9 +61,11 @@ class ChangeChangeList(HubChangeList):
         rows: models.QuerySet[Change] = super().get_queryset(request, exclude_parameters)
         record, origin = request.GET.get("record", ""), request.GET.get("origin", "")
         if record:
-            rows = rows.filter(record_id=Record.parse_public_id(record))
+            record_pk = Record.parse_public_id(record)
+            rows = rows.filter(record_id=record_pk) if record_pk else rows.none()
         if origin:
-            rows = rows.filter(origin_id=Origin.parse_public_id(origin))
+            origin_pk = Origin.parse_public_id(origin)
+            rows = rows.filter(origin_id=origin_pk) if origin_pk else rows.none()
         self.is_recent = not (record or origin or request.GET.get("dataset"))
         if self.is_recent:
             rows = rows.filter(pk__in=self._recent(request))
@@ -95,7 +97,7 @@ class ChangeAdmin(HubModelAdmin):
     scope_resource = "records"
     read_only = True
     list_display = ("when", "what", "record_link", "fields_changed", "writer")
-    list_display_links = None
+    list_display_links = ("when",)
     list_select_related = ("dataset", "origin", "record")
     list_filter = (DatasetFilter, OperationFilter)
     allowed_lookups = ("record", "origin")

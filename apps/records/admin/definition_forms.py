@@ -102,7 +102,7 @@ class DatasetForm(forms.Form):
 class FieldForm(forms.Form):
     """One field of the dataset."""
 
-    label = forms.CharField(max_length=120, required=False, widget=_text(placeholder="Number plate"))
+    label = forms.CharField(max_length=120, required=False, widget=_text())
     name = forms.CharField(
         max_length=60, required=False, widget=MonoTextInput({"placeholder": "number_plate"})
     )

@@ -44,15 +44,20 @@ class FieldFilter(ListFilter, ABC):
         super().__init__(request, params, model, model_admin)
         self.request = request
         self.values: dict[str, str] = {}
-        for parameter in self.expected_parameters():
+        for parameter in self.parameters():
             if parameter in params:
                 found = params.pop(parameter)
                 text = found[-1] if isinstance(found, list) else found
                 if text:
                     self.values[parameter] = text
 
-    def expected_parameters(self) -> list[str]:
-        return [self.field.name + lookup for lookup in self.lookups]
+    def expected_parameters(self) -> list[str | None]:
+        return [*self.parameters()]
+
+    @classmethod
+    def parameters(cls) -> list[str]:
+        """The names in the address."""
+        return [cls.field.name + lookup for lookup in cls.lookups]
 
     def has_output(self) -> bool:
         return True

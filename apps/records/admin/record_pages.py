@@ -50,7 +50,7 @@ def record_or_404(dataset: Dataset, ref: str) -> Record:
 def _page(
     request: HttpRequest, template: str, dataset: Dataset, title: str, context: dict[str, Any]
 ) -> HttpResponse:
-    request.current_app = admin.site.name  # type: ignore[attr-defined]
+    request.current_app = admin.site.name
     list_url = reverse("admin:data_list", args=[dataset.slug])
     return TemplateResponse(
         request,

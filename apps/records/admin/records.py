@@ -129,7 +129,7 @@ class RecordAdmin(HubModelAdmin):
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         if request is None:
             return False
-        known = {name for made in self.get_list_filter(request) for name in _parameters(made)}
+        known = {name for made in self.get_list_filter(request) for name in made.parameters()}
         return lookup in known or lookup == "deleted"
 
     def known_count(self, request: HttpRequest, rows: models.QuerySet[Any]) -> int | None:
@@ -248,10 +248,6 @@ class RecordAdmin(HubModelAdmin):
             if row.key
         ]
         return JsonResponse({"options": found}, headers={"Cache-Control": "no-store"})
-
-
-def _parameters(made: type[filters.FieldFilter]) -> list[str]:
-    return [made.field.name + lookup for lookup in made.lookups]
 
 
 def _slug_of(record: Record) -> str:
