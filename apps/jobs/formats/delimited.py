@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -17,14 +16,13 @@ from apps.jobs.formats import dialects
 from apps.jobs.formats.encodings import NAMES, detect, first_undecodable, is_known
 from apps.jobs.formats.errors import FormatError
 from apps.jobs.formats.headers import header_notices, name_columns
-from apps.jobs.formats.tables import Cell, CellProblem, Column, Findings, Options, Row, Table
+from apps.jobs.formats.tables import ESCAPED, Cell, CellProblem, Column, Findings, Options, Row, Table
 
 csv.field_size_limit(2**31 - 1)  # bounded by Options.max_row instead, which also bounds the memory
 
 FILE_TYPE = "csv"
 _SAMPLE = 131_072
 _MARKED = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
-_ESCAPED = re.compile(r"'[=+\-@\t\r]")
 
 
 class _Unclosed(Exception):
@@ -179,7 +177,7 @@ def _sample(file: BinaryIO, encoding: str) -> list[str]:
 def _estimate(
     sample: list[str], dialect: dialects.Dialect, size: int, encoding: str, header_line: int
 ) -> int:
-    records = sum(1 for _ in dialects.records(sample, dialect)) - bool(header_line)
+    records = sum(1 for _ in dialects.records(sample, dialect, limit=_SAMPLE)) - bool(header_line)
     length = len("".join(sample).encode(encoding, "replace")) if sample else 0
     if not length or length >= size - 4:
         return max(0, records)
@@ -298,7 +296,7 @@ def _rows(
                 problems = (_stray_quote(),)
             except _Unclosed:
                 raise _unclosed(lines, line, dialect, options) from None
-            if not any(cells) or not (cells[0] or "".join(cells).strip()):  # type: ignore[arg-type]
+            if not any(cells) or _is_blank(cells):
                 table.blank_rows += 1
                 lines.next_record()
                 continue
@@ -318,6 +316,10 @@ def _rows(
                 problems += tuple(_second_look(cells, columns, options))
             lines.next_record()
             yield Row(number, line, cells, problems)
+
+
+def _is_blank(cells: list[Any]) -> bool:
+    return not cells[0].strip() and not "".join(cells).strip()
 
 
 def _next(lines: _Lines, reader: Any, line: int, dialect: dialects.Dialect, options: Options) -> None:
@@ -373,5 +375,5 @@ def _second_look(cells: list[Cell], columns: tuple[Column, ...], options: Option
                 name,
                 cell[:200],
             )
-        elif _ESCAPED.match(cell):
+        elif ESCAPED.match(cell):
             cells[index] = cell[1:]

@@ -44,7 +44,7 @@ def _is_text(head: bytes) -> bool:
         return True
     # A NUL or two is a row's problem, not the file's; many control characters are no text.
     controls = sum(head.count(code) for code in (*range(9), *range(14, 27), *range(28, 32)))
-    return controls * 50 <= len(head)
+    return controls <= max(3, len(head) // 50)
 
 
 formats.register(

@@ -15,7 +15,18 @@ import python_calamine as calamine
 
 from apps.jobs.formats.errors import FormatError
 from apps.jobs.formats.headers import find_header, header_notices, name_columns
-from apps.jobs.formats.tables import Cell, CellProblem, Column, Findings, Options, Row, Severity, Sheet, Table
+from apps.jobs.formats.tables import (
+    ESCAPED,
+    Cell,
+    CellProblem,
+    Column,
+    Findings,
+    Options,
+    Row,
+    Severity,
+    Sheet,
+    Table,
+)
 from apps.jobs.formats.workbook_parts import Marks, sheet_parts
 from apps.jobs.formats.zipguard import inspect, open_archive
 
@@ -203,7 +214,10 @@ def _rows(
         cells: list[Cell] = []
         problems: list[CellProblem] = []
         for index, value in enumerate(raw):
-            cell, odd = (value, "") if type(value) is str else _cell(value)
+            if type(value) is str:
+                cells.append(value[1:] if value[:1] == "'" and ESCAPED.match(value) else value)
+                continue
+            cell, odd = _cell(value)
             cells.append(cell)
             if odd:
                 problems.append(_imprecise(columns, index, odd))

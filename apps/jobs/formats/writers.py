@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import xlsxwriter
 
 from apps.jobs.formats.errors import FormatError
+from apps.jobs.formats.tables import ESCAPED
 
 _DANGEROUS = frozenset("=+-@\t\r\0")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)*|[.,]\d+)(?:[eE][+-]?\d+)?%?")
@@ -27,10 +28,15 @@ _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def harmless(text: str) -> str:
-    """The text as a spreadsheet program shows it without running it."""
-    if text and text[0] in _DANGEROUS and not _NUMBER.fullmatch(text) and not _PHONE.fullmatch(text):
-        return "'" + text
-    return text
+    """The text as a spreadsheet program shows it without running it.
+
+    A text that has such a quote of its own gets a second one, so that taking one off gives it back.
+    """
+    if not text:
+        return text
+    if text[0] in _DANGEROUS:
+        return text if _NUMBER.fullmatch(text) or _PHONE.fullmatch(text) else "'" + text
+    return "'" + text if ESCAPED.match(text) else text
 
 
 def _text(value: Any) -> str:
@@ -86,7 +92,7 @@ class XlsxWriter:
         for index, name in enumerate(header):
             self._sheet.set_column(index, index, min(40, max(10, len(name) + 2)))
         for index, name in enumerate(header):
-            self._sheet.write_string(0, index, _cell_text(name), bold)
+            self._sheet.write_string(0, index, _cell_text(harmless(name)), bold)
         self.rows = 0
 
     def write(self, rows: Iterable[Sequence[Any]]) -> None:
@@ -122,7 +128,7 @@ def _fits(value: int | float | Decimal) -> bool:
 
 
 def _cell_text(text: str) -> str:
-    return _NOT_XML.sub("�", harmless(text) if not text.startswith("'") else text)[:XLSX_MAX_CELL]
+    return _NOT_XML.sub("�", text)[:XLSX_MAX_CELL]
 
 
 WRITERS: dict[str, Any] = {"csv": CsvWriter, "xlsx": XlsxWriter}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.core import signing
+from django.core.files.base import File
 from django.utils import timezone
 
 from apps.audit.services import entries
 from apps.jobs.errors import NotReady
 from apps.jobs.models import Job, JobArtifact
-from apps.jobs.services import files
+from apps.jobs.services import files, storage
 from apps.jobs.statuses import ArtifactKind
 from apps.kernel.errors import NotFound
 from apps.tenants.principals import Actor
@@ -74,6 +76,11 @@ def problem_file(job: Job, kind: str) -> JobArtifact:
     if artifact is None or artifact.is_expired:
         raise NotFound(f"{job.number} has no such file: no row was wrong, or it is no longer kept.")
     return artifact
+
+
+def open_artifact(artifact: JobArtifact) -> File[Any]:
+    """The stored file, open; whoever sends it closes it. Raises NotFound if it is gone."""
+    return storage.open_file(artifact.file_path)
 
 
 def note(artifact: JobArtifact, actor: Actor) -> None:

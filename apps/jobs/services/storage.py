@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import secrets
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from django.core.files import File
 from django.core.files.storage import default_storage
@@ -36,12 +36,16 @@ def save(job: Job, name: str, file: BinaryIO) -> str:
         return default_storage.save(path, File(file))
 
 
-@contextlib.contextmanager
-def opened(path: str) -> Iterator[BinaryIO]:
+def open_file(path: str) -> File[Any]:
     """A stored file, open for reading. Raises NotFound if it is gone, TransientError if unreachable."""
     with _reachable():
-        file = default_storage.open(path, "rb")
-    with file:
+        return default_storage.open(path, "rb")
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[BinaryIO]:
+    """As `open_file`, closed in the end."""
+    with open_file(path) as file:
         yield cast(BinaryIO, file.file)
 
 

@@ -1,0 +1,276 @@
+"""Jobs on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from apps.jobs import selectors
+from apps.jobs.models import Job, JobError
+from apps.jobs.services.imports import MAX_BATCH, Settings
+from apps.jobs.statuses import FileType, ImportMode, JobStatus, JobType, Severity
+from apps.kernel.api.serializers import PublicIdField, StrictSerializer
+
+
+class UploadSerializer(StrictSerializer):
+    """A multipart form: the file, and the dataset that it is for."""
+
+    file = serializers.FileField(help_text="CSV, TSV or XLSX.", allow_empty_file=True)
+    dataset = serializers.CharField(max_length=60, help_text="The dataset's slug, such as `clients`.")
+    name = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+
+
+class OptionsSerializer(StrictSerializer):
+    """How the file is read. What is left out is found out from the file."""
+
+    encoding = serializers.CharField(max_length=20, required=False)
+    delimiter = serializers.CharField(max_length=1, required=False, trim_whitespace=False)
+    has_header = serializers.BooleanField(required=False, allow_null=True)
+    header_row = serializers.IntegerField(required=False, min_value=1, max_value=1_048_576)
+    sheet = serializers.CharField(max_length=255, required=False)
+    pad_short_rows = serializers.BooleanField(required=False, allow_null=True)
+
+
+class NotificationsSerializer(StrictSerializer):
+    notify_on_completion = serializers.BooleanField(required=False, default=False)
+    notify_on_error = serializers.BooleanField(required=False, default=False)
+    notify_emails = serializers.ListField(
+        child=serializers.EmailField(), max_length=20, required=False, default=list
+    )
+
+
+class SettingsSerializer(StrictSerializer):
+    """How an import runs. What is left out stays as it is."""
+
+    mode = serializers.ChoiceField(ImportMode.choices, required=False)
+    batch_size = serializers.IntegerField(min_value=1, max_value=MAX_BATCH, required=False)
+    skip_errors = serializers.BooleanField(required=False, allow_null=True, default=None)
+    stop_on_error = serializers.BooleanField(required=False, allow_null=True, default=None)
+    validate_before_import = serializers.BooleanField(required=False, allow_null=True, default=None)
+    dry_run = serializers.BooleanField(required=False, allow_null=True, default=None)
+    preserve_ids = serializers.BooleanField(required=False, allow_null=True, default=None)
+    overwrite_existing = serializers.BooleanField(required=False, allow_null=True, default=None)
+    timezone = serializers.CharField(max_length=64, required=False)
+    name = serializers.CharField(max_length=200, required=False)
+    description = serializers.CharField(max_length=2000, required=False, allow_blank=True)
+    required_fields = serializers.ListField(
+        child=serializers.CharField(max_length=60), max_length=500, required=False
+    )
+    notifications = NotificationsSerializer(required=False)
+
+
+class ImportSerializer(StrictSerializer):
+    """An uploaded import, with what was decided about it. Without `mapping` the proposed one is taken."""
+
+    job = PublicIdField(help_text="The number that the upload answered with.")
+    options = OptionsSerializer(required=False)
+    mapping = serializers.JSONField(
+        required=False,
+        help_text='`{"fields": [{"target": "name", "source": "Company", "transforms": "trim"}]}`',
+    )
+    settings = SettingsSerializer(required=False)
+
+
+class ExportSerializer(StrictSerializer):
+    """What to export, and how."""
+
+    dataset = serializers.CharField(max_length=60, help_text="The dataset's slug.")
+    format = serializers.ChoiceField(FileType.choices, default=FileType.CSV)
+    filters = serializers.DictField(
+        child=serializers.CharField(max_length=500, allow_blank=True),
+        required=False,
+        default=dict,
+        help_text='The filters of `GET /records/{dataset}`, such as `{"status": "active"}`.',
+    )
+    search = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    ordering = serializers.CharField(max_length=80, required=False, allow_blank=True, default="")
+    columns = serializers.ListField(
+        child=serializers.CharField(max_length=60), max_length=500, required=False, default=list
+    )
+    delimiter = serializers.CharField(max_length=1, required=False, default="", trim_whitespace=False)
+    include_metadata = serializers.BooleanField(required=False, default=False)
+    labels = serializers.BooleanField(
+        required=False, default=False, help_text="Labels as headers, not names."
+    )
+    name = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    notifications = NotificationsSerializer(required=False)
+
+
+class NewJobSerializer(ExportSerializer):
+    """An export. Imports begin with `POST /import/upload`."""
+
+    job_type = serializers.ChoiceField([JobType.EXPORT.value], default=JobType.EXPORT.value)
+
+
+class CancelSerializer(StrictSerializer):
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class UndoSerializer(StrictSerializer):
+    dry_run = serializers.BooleanField(
+        required=False, default=False, help_text="Only tell what would happen."
+    )
+
+
+class FileSerializer(serializers.Serializer[Job]):
+    """The file of an import and how it is read."""
+
+    original_name = serializers.CharField()
+    file_type = serializers.ChoiceField(FileType.choices)
+    file_size = serializers.IntegerField(help_text="Bytes.")
+    mime_type = serializers.CharField()
+    sha256 = serializers.CharField()
+    encoding = serializers.CharField()
+    delimiter = serializers.CharField()
+    has_header = serializers.BooleanField()
+    header_row = serializers.IntegerField()
+    sheet = serializers.CharField()
+    pad_short_rows = serializers.BooleanField()
+
+
+class ConfigSerializer(serializers.Serializer[Job]):
+    """How an import runs."""
+
+    mode = serializers.ChoiceField(ImportMode.choices)
+    batch_size = serializers.IntegerField()
+    skip_errors = serializers.BooleanField()
+    stop_on_error = serializers.BooleanField()
+    validate_before_import = serializers.BooleanField()
+    dry_run = serializers.BooleanField()
+    preserve_ids = serializers.BooleanField()
+    overwrite_existing = serializers.BooleanField()
+    timezone = serializers.CharField()
+
+
+class ProgressSerializer(serializers.Serializer[Any]):
+    """How far the job is. Times in seconds."""
+
+    total_records = serializers.IntegerField()
+    processed_records = serializers.IntegerField()
+    successful_records = serializers.IntegerField()
+    failed_records = serializers.IntegerField()
+    skipped_records = serializers.IntegerField()
+    current_record = serializers.IntegerField()
+    percent_complete = serializers.IntegerField()
+    records_per_second = serializers.FloatField(allow_null=True)
+    estimated_time_remaining = serializers.IntegerField(allow_null=True)
+    started_at = serializers.DateTimeField(allow_null=True)
+    completed_at = serializers.DateTimeField(allow_null=True)
+    processing_time = serializers.FloatField()
+
+
+class ResultsSerializer(serializers.Serializer[Job]):
+    success_count = serializers.IntegerField()
+    error_count = serializers.IntegerField()
+    warning_count = serializers.IntegerField()
+    created_count = serializers.IntegerField()
+    updated_count = serializers.IntegerField()
+    unchanged_count = serializers.IntegerField()
+    restored_count = serializers.IntegerField()
+    deleted_count = serializers.IntegerField()
+    skipped_count = serializers.IntegerField()
+    duplicate_count = serializers.IntegerField()
+    success_rate = serializers.FloatField(allow_null=True)
+
+
+class StatusSerializer(serializers.Serializer[Job]):
+    """Where a job stands."""
+
+    id = serializers.CharField(source="number", read_only=True)
+    name = serializers.CharField()
+    job_type = serializers.ChoiceField(JobType.choices)
+    dataset = serializers.CharField(source="dataset.slug")
+    status = serializers.ChoiceField(JobStatus.choices)
+    status_reason = serializers.CharField()
+    is_complete = serializers.BooleanField()
+    progress = serializers.SerializerMethodField()
+    results = ResultsSerializer(source="*")
+    report = serializers.JSONField(
+        help_text="Of the last check: counts, errors by cause, samples of changes."
+    )
+    checked_at = serializers.DateTimeField(allow_null=True)
+    summary = serializers.JSONField()
+
+    def get_progress(self, job: Job) -> dict[str, Any]:
+        return selectors.progress_of(job)
+
+
+class JobSerializer(StatusSerializer):
+    """A job, whole."""
+
+    description = serializers.CharField()
+    project = serializers.CharField(source="project.public_id", default=None, allow_null=True)
+    file = FileSerializer(source="*")
+    config = ConfigSerializer(source="*")
+    field_mapping = serializers.JSONField()
+    validation_rules = serializers.JSONField()
+    filters = serializers.JSONField()
+    export_settings = serializers.JSONField()
+    notifications = serializers.JSONField()
+    output = serializers.SerializerMethodField()
+    created_by = serializers.CharField(source="actor_label")
+    undone_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+    def get_output(self, job: Job) -> dict[str, Any] | None:
+        """The exported file, without a link to it: ask `GET /export/{id}`."""
+        if job.is_import:
+            return None
+        for artifact in job.artifacts.all():
+            if artifact.kind == "output" and not artifact.is_expired:
+                return {
+                    "filename": artifact.filename,
+                    "format": artifact.format,
+                    "file_size": artifact.file_size,
+                    "rows": artifact.rows,
+                    "sha256": artifact.sha256,
+                    "expires_at": artifact.expires_at,
+                }
+        return None
+
+
+class UploadedSerializer(JobSerializer):
+    """An import that was just uploaded: how its file looks, and what its columns probably mean."""
+
+    preview = serializers.JSONField(help_text="Columns, first rows, and what was noticed.")
+    proposal = serializers.JSONField(help_text="A mapping to begin with, and how sure each column is.")
+
+
+class ErrorSerializer(serializers.Serializer[JobError]):
+    """One thing wrong with one row."""
+
+    id = serializers.CharField(source="public_id", read_only=True)
+    row = serializers.IntegerField(help_text="Number of the data row, from 1.")
+    line = serializers.IntegerField(help_text="Line of the file, or row of the sheet.")
+    column = serializers.CharField()
+    field = serializers.CharField()
+    value = serializers.CharField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+    severity = serializers.ChoiceField(Severity.choices)
+
+
+class ConflictSerializer(serializers.Serializer[Any]):
+    record = serializers.CharField(allow_null=True)
+    reason = serializers.CharField()
+
+
+class UndoneSerializer(serializers.Serializer[Any]):
+    """What an undo took back, and the first records that stay because somebody changed them later."""
+
+    reverted = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    dry_run = serializers.BooleanField()
+    conflicts = ConflictSerializer(many=True)
+
+
+class ExportStatusSerializer(JobSerializer):
+    download_url = serializers.CharField(allow_null=True, help_text="Signed; valid for an hour.")
+    download_expires_at = serializers.DateTimeField(allow_null=True)
+
+
+def settings_of(values: dict[str, Any]) -> Settings:
+    """The service's settings for validated input."""
+    return Settings(**values)
