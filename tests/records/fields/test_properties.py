@@ -102,7 +102,7 @@ def read(value: Any, field: Field) -> Any:
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=IDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(value=ANYTHING)
 def test_every_value_is_either_refused_or_canonical_and_stays_so(field: Field, value: Any) -> None:
     first = read(value, field)
@@ -144,7 +144,7 @@ def fast_path(field: Field) -> Callable[[Any], tuple[bool, Any]]:
 def test_the_fast_path_takes_only_what_the_slow_path_takes_and_makes_the_same_of_it(field: Field) -> None:
     take = fast_path(field)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=120, deadline=None)
     @given(value=ANYTHING)
     def agree(value: Any) -> None:
         taken, made = take(value)
@@ -205,7 +205,7 @@ ORDERED: list[tuple[Field, st.SearchStrategy[Any], Callable[[Any], Any]]] = [
 def test_the_order_of_sort_texts_is_the_order_of_values(
     field: Field, values: st.SearchStrategy[Any], number: Callable[[Any], Any]
 ) -> None:
-    @settings(max_examples=300)
+    @settings(max_examples=120)
     @given(one=values, other=values)
     def ordered(one: Any, other: Any) -> None:
         a, b = clean(one, field), clean(other, field)

@@ -462,7 +462,7 @@ _cells = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(rows=st.lists(st.lists(_cells, min_size=8, max_size=8), max_size=6))
 def test_the_generated_function_does_what_reading_each_cell_by_itself_does(rows: list[list[Any]]) -> None:
     names = [field.name for field in MANY]

@@ -252,7 +252,7 @@ _VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=list(TRANSFORMS))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(value=_VALUES)
 def test_a_transform_gives_a_value_or_a_reason_whatever_it_is_given(transform: Transform, value: Any) -> None:
     with contextlib.suppress(ValueProblem):
