@@ -44,4 +44,7 @@ ENTRIES: list[Entry] = [
     Entry("Old lines of the integrations' log", "connectors.sweep_logs", "maintenance", seconds=3600),
     Entry("Events that wait for their subscribers", "events.sweep", "webhooks", seconds=5),
     Entry("Webhook deliveries that are due", "webhooks.sweep", "webhooks", seconds=5),
+    Entry("When API keys were last used", "apikeys.flush_usage", "maintenance", seconds=60),
+    Entry("API keys at the end of their lives", "apikeys.expire_keys", "maintenance", seconds=60),
+    Entry("Answers of repeatable API calls that are over", "apikeys.forget_answers", "maintenance", seconds=3600),
 ]

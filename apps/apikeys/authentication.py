@@ -110,8 +110,8 @@ def refuse_key_in(query: str, request: Any) -> None:
     else:
         keys.mark_exposed(key=key, actor=Actor("api_key", key.number, key.name, client_ip(request)))
     raise KeyInAddress(
-        "An API key was sent in the address, where logs and histories keep it. Rotate that key, and send keys in "
-        "the header “Authorization: Bearer <key>”."
+        "An API key was sent in the address, where logs and histories keep it. Rotate that key, and send "
+        "keys in the header “Authorization: Bearer <key>”."
     )
 
 

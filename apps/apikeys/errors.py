@@ -6,7 +6,7 @@ from apps.kernel.errors import BadRequest, Forbidden, Unauthenticated
 
 
 class KeyRefused(Unauthenticated):
-    """Unknown, misspelt, wrong, revoked, suspended or expired: the holder of a wrong key learns nothing more."""
+    """Unknown, misspelt, wrong, revoked, suspended or expired: its holder learns nothing more."""
 
     code = "invalid_key"
     title = "The API key is not valid"

@@ -14,8 +14,8 @@ _PURPOSE = "oauth-client-secret"
 class KeyedHasher(BasePasswordHasher):
     """HMAC-SHA256 with the hub's pepper.
 
-    Client secrets are random and long: a slow hash would protect nothing more and cost half a second of CPU at
-    each request for a token.
+    Client secrets are random and long: a slow hash would protect nothing more and cost half a second of CPU
+    at each request for a token.
     """
 
     algorithm = "hub_hmac_sha256"
@@ -35,7 +35,7 @@ class KeyedHasher(BasePasswordHasher):
         parts = self.decode(encoded)
         return hashing.verify(password, parts["pepper_id"], bytes.fromhex(parts["hash"]), _PURPOSE)
 
-    def safe_summary(self, encoded: str) -> dict[str, Any]:
+    def safe_summary(self, encoded: str) -> dict[Any, Any]:
         parts = self.decode(encoded)
         return {
             "algorithm": parts["algorithm"],

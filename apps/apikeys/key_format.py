@@ -2,8 +2,8 @@
 
     sk_live_<public part: 10 base62>_<secret: 43 base62, 256 bits><CRC-32 of all before it: 6 base62>
 
-Underscores only, so that a double click takes it whole. The checksum tells typing errors and rubbish from keys
-without any look-up, and lets scanners decide offline. The setting API_KEY_PREFIX puts a word in front.
+Underscores only, so that a double click takes it whole. The checksum tells typing errors and rubbish from
+keys without any look-up, and lets scanners decide offline. The setting API_KEY_PREFIX puts a word in front.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ _PERMISSION_OF = {"read": "can_read", "write": "can_write", "delete": "can_delet
 
 @dataclass(frozen=True, slots=True)
 class KeyPrincipal(Principal):
-    """What came in with an API key. It needs the scope, and the CRUD permission that the scope's action stands for."""
+    """What came in with an API key: it needs the scope, and the permission for the scope's action."""
 
     key: APIKey | None = None
 

@@ -19,7 +19,7 @@ from apps.kernel.errors import Forbidden, TooLarge
 
 
 def check_source(key: APIKey, request: Any, ip: str | None) -> None:
-    """Raises Forbidden if the key may not be used from here: addresses, HTTPS, origin, referer, user agent."""
+    """Raises Forbidden if the key may not be used from here: address, HTTPS, origin, referer, user agent."""
     if key.ip_blacklist and (ip is None or _within(ip, tuple(key.ip_blacklist))):
         raise Forbidden(f"This key may not be used from {ip or 'an unknown address'}.", code="ip_not_allowed")
     if key.ip_whitelist and (ip is None or not _within(ip, tuple(key.ip_whitelist))):

@@ -16,7 +16,6 @@ from apps.tenants.models import Organization, User
 from apps.tenants.principals import SYSTEM
 from apps.tenants.roles import Role
 from apps.tenants.services import organizations
-
 from tests.apikeys.conftest import Issue, client_of
 
 KEYS = "/api/v1/api-keys"

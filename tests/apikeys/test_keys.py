@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,10 @@ from apps.apikeys.models import APIKey
 from apps.apikeys.services import ceilings, keys
 from apps.audit.models import AuditEntry
 from apps.events.models import Event
+from apps.kernel.crypto import hashing
 from apps.kernel.errors import Conflict, InvalidInput, RaceLost
 from apps.tenants.models import Organization
 from apps.tenants.principals import SYSTEM, Actor
-
 from tests.apikeys.conftest import Issue
 
 ANNA = Actor("user", "anna@example.com", "Anna")
@@ -273,9 +274,13 @@ def test_a_change_never_raises_a_key(acme: Organization, issue: Issue) -> None:
     assert entry.changes["scopes"] == [["records:*"], ["records:read"]]
 
 
-def test_a_pepper_may_be_rotated_without_breaking_keys(acme: Organization, issue: Issue) -> None:
-    from apps.kernel.crypto import hashing
-
+def test_a_pepper_may_be_rotated_without_breaking_keys(
+    acme: Organization, issue: Issue, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HUB_PEPPERS", raising=False)
+    settings.HUB_PEPPERS_JSON = ""
+    settings.HUB_PEPPERS = tmp_path / "peppers.json"
+    hashing.PepperRing.generate_file(settings.HUB_PEPPERS)
     old = issue(acme)
     before = old.key.pepper_id
     hashing.get_peppers().add_key()

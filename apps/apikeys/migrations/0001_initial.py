@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ('scopes', models.JSONField(blank=True, default=list, help_text='The most that its tokens may be granted.')),
                 ('api_version', models.CharField(blank=True, max_length=20)),
                 ('is_active', models.BooleanField(default=True)),
-                ('organization', models.ForeignKey(help_text='Whose data its tokens reach. Empty only for what the toolkit registers by itself; reaches nothing.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='applications', to='tenants.organization')),
+                ('organization', models.ForeignKey(help_text='Whose data its tokens reach; without one, none.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='applications', to='tenants.organization')),
                 ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='%(app_label)s_%(class)s', to=settings.AUTH_USER_MODEL, verbose_name='user')),
             ],
             options={

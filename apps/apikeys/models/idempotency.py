@@ -11,8 +11,8 @@ from apps.kernel.models import TimeOrdered
 class IdempotencyRecord(TimeOrdered):
     """One call: in flight until `locked_until`, then answered until `expires_at`.
 
-    `call` is the SHA-256 of caller, method, path and key. The answer is encrypted, because some answers show a
-    secret once (a new API key).
+    `call` is the SHA-256 of caller, method, path and key. The answer is encrypted, because some answers show
+    a secret once (a new API key).
     """
 
     PREFIX = "idm"

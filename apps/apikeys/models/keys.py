@@ -172,6 +172,6 @@ class APIKey(TimeOrdered, Stamped):
         }
 
     def expires_within(self, overlap: timedelta, now: datetime) -> datetime:
-        """The end of the key's life when it is rotated: its own expiry, or the overlap, whichever is sooner."""
+        """The end of the key's life when it is rotated: its own expiry or the overlap's, the sooner one."""
         end = now + overlap
         return end if self.expires_at is None else min(self.expires_at, end)

@@ -10,8 +10,12 @@ from oauth2_provider.models import (
     AbstractGrant,
     AbstractIDToken,
     AbstractRefreshToken,
-    ApplicationManager,
 )
+
+
+class ApplicationManager(models.Manager["Application"]):
+    def get_by_natural_key(self, client_id: str) -> Application:
+        return self.get(client_id=client_id)
 
 
 class Application(AbstractApplication):
@@ -22,7 +26,7 @@ class Application(AbstractApplication):
         on_delete=models.PROTECT,
         related_name="applications",
         null=True,
-        help_text="Whose data its tokens reach. Empty only for what the toolkit registers by itself; reaches nothing.",
+        help_text="Whose data its tokens reach; without one, none.",
     )
     description = models.TextField(blank=True)
     scopes = models.JSONField(default=list, blank=True, help_text="The most that its tokens may be granted.")
@@ -39,25 +43,35 @@ class Application(AbstractApplication):
 
 
 class AccessToken(AbstractAccessToken):
+    objects = models.Manager["AccessToken"]()
+
     class Meta(AbstractAccessToken.Meta):
         pass
 
 
 class RefreshToken(AbstractRefreshToken):
+    objects = models.Manager["RefreshToken"]()
+
     class Meta(AbstractRefreshToken.Meta):
         pass
 
 
 class IDToken(AbstractIDToken):
+    objects = models.Manager["IDToken"]()
+
     class Meta(AbstractIDToken.Meta):
         pass
 
 
 class Grant(AbstractGrant):
+    objects = models.Manager["Grant"]()
+
     class Meta(AbstractGrant.Meta):
         pass
 
 
 class DeviceGrant(AbstractDeviceGrant):
+    objects = models.Manager["DeviceGrant"]()
+
     class Meta(AbstractDeviceGrant.Meta):
         pass

@@ -77,8 +77,8 @@ def create(
     """Issue a key. Without `expires_at` it lives API_KEY_EXPIRY days, unless `never_expires`.
 
     Scopes {"*:*"} and all permissions make it unrestricted. `restrictions` are fields of RESTRICTIONS.
-    Raises InvalidInput for values that make no sense, ScopeNotHeld for more than `ceiling` (what the creator may
-    do themselves; None for the hub's own commands).
+    Raises InvalidInput for values that make no sense, ScopeNotHeld for more than `ceiling` (what the creator
+    may do themselves; None for the hub's own commands).
     """
     if not never_expires and expires_at is None:
         days = settings.API_KEY_EXPIRY
@@ -112,8 +112,8 @@ def create(
 def verify(text: str) -> APIKey:
     """The active key of a presented text, as it is stored now.
 
-    Raises KeyRefused, with the same words and after the same work, whether the key is misspelt, unknown, wrong,
-    revoked, suspended or expired. Nothing is counted against a key whose secret did not match.
+    Raises KeyRefused, with the same words and after the same work, whether the key is misspelt, unknown,
+    wrong, revoked, suspended or expired. Nothing is counted against a key whose secret did not match.
     """
     part = key_format.public_part(text)
     key = verified.look_up(part) if part is not None else None
@@ -121,7 +121,7 @@ def verify(text: str) -> APIKey:
         # The hash that a known key would have cost, so that time does not tell the unknown from the wrong.
         hashing.verify(text, hashing.get_peppers().active_id, bytes(32), PURPOSE)
         raise KeyRefused("The API key is not valid.")
-    if not hashing.verify(text, key.pepper_id, key.digest, PURPOSE):
+    if not hashing.verify(text, key.pepper_id, bytes(key.digest), PURPOSE):
         raise KeyRefused("The API key is not valid.")
     if not key.is_active or not key.organization.is_active:
         raise KeyRefused("The API key is not valid.")
@@ -275,8 +275,8 @@ def clean_overlap(overlap: timedelta) -> None:
 
 
 _INHERITED = (
-    "name", "description", "key_type", "environment", "scopes", "can_read", "can_write", "can_delete", "can_admin",
-    "api_version", "never_expires", "signature_required", *RESTRICTIONS,
+    "name", "description", "key_type", "environment", "scopes", "can_read", "can_write", "can_delete",
+    "can_admin", "api_version", "never_expires", "signature_required", *RESTRICTIONS,
 )  # fmt: skip
 _CHANGEABLE = ("name", "description", "scopes", "expires_at", "never_expires", "api_version", *RESTRICTIONS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import UTC, datetime
 
@@ -19,7 +20,7 @@ _told: dict[str, float] = {}
 
 
 def note(key: APIKey, ip: str | None) -> None:
-    """Remember that a key was used now. A cache that is down loses a few minutes of "last used", nothing else."""
+    """Remember that a key was used now. A cache that is down loses a little of "last used", nothing else."""
     name = key.public_part
     now = time.monotonic()
     last = _told.get(name)
@@ -28,10 +29,9 @@ def note(key: APIKey, ip: str | None) -> None:
     if len(_told) >= _MOST:
         _told.clear()
     _told[name] = now
-    try:
+    # Whatever a cache raises, the call goes on.
+    with contextlib.suppress(Exception):
         cache.set(_name(name), time.time(), _KEPT)
-    except Exception:  # noqa: S110 - whatever the cache raises, the call goes on
-        pass
 
 
 def forget_all() -> None:

@@ -1,8 +1,8 @@
 """Keys that were verified a moment ago, and the one statement that finds a key.
 
-A warm call costs no SQL: a verified key is kept in this process for five seconds. Revoking, suspending, rotating
-or changing a key takes it out at once here, and within those seconds in other processes. The end of its life is
-compared at every call, so it is exact everywhere.
+A warm call costs no SQL: a verified key is kept in this process for five seconds. Revoking, suspending,
+rotating or changing a key takes it out at once here, and within those seconds in other processes. The end of
+its life is compared at every call, so it is exact everywhere.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ def decode(text: str, *, scope: str) -> Cursor:
         backwards, value_type, value, pk_type, pk = orjson.loads(body)
     except (ValueError, binascii.Error):
         raise BadRequest(
-            "The cursor is not valid here. Take `next` or `previous` from an answer of this list with the same "
-            "ordering, or start again without a cursor.",
+            "The cursor is not valid here. Take `next` or `previous` from an answer of this list with the "
+            "same ordering, or start again without a cursor.",
             errors=[FieldError("?cursor", "invalid_cursor", "Not a cursor of this list.")],
             code="invalid_cursor",
         ) from None

@@ -34,7 +34,7 @@ def check(request: Request, obj: Any) -> bool:
     current = etag_of(obj)
     if given.strip() != "*" and current not in parse_etags(given):
         raise PreconditionFailed(
-            f"It is now at {current}. Read it again, apply your change to that, and send its ETag in If-Match."
+            f"It is now at {current}. Read it again, apply your change, and send its ETag in If-Match."
         )
     return given.strip() != "*"
 

@@ -7,8 +7,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
 
-from apps.kernel.api.problems import respond
-from apps.kernel.errors import BadRequest, Forbidden, HubError, NotFound
+from apps.kernel.api.problems import InternalError, respond
+from apps.kernel.errors import BadRequest, Forbidden, NotFound
 
 
 def _is_api(request: HttpRequest) -> bool:
@@ -35,12 +35,7 @@ def page_not_found(request: HttpRequest, exception: Exception, *args: Any) -> Ht
 
 def server_error(request: HttpRequest, *args: Any) -> HttpResponse:
     if _is_api(request):
-        error = HubError(
-            "Something went wrong on our side. It has been logged; give the request id when you ask about it.",
-            code="internal_error",
-        )
-        error.title = "Internal error"
-        return respond(request, error)
+        return respond(request, InternalError())
     return defaults.server_error(request)
 
 

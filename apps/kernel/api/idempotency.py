@@ -92,7 +92,7 @@ def run(view: Any, request: Request, handler: Callable[[], Any]) -> HttpResponse
     try:
         caller = request.auth
         if caller is None or _store is None:
-            return view.finish(handler())  # type: ignore[no-any-return]
+            return view.finish(handler())
         found = _store.begin(_call_of(view, request), lease=view.idempotency_lease)
         if isinstance(found, Answer):
             return _replay(found)
@@ -110,7 +110,7 @@ def run(view: Any, request: Request, handler: Callable[[], Any]) -> HttpResponse
         raise
     if token is not None and _store is not None:
         _keep(_store, token, response)
-    return response  # type: ignore[no-any-return]
+    return response
 
 
 def _keep(store: Store, token: UUID, response: HttpResponse) -> None:
@@ -132,10 +132,10 @@ def _call_of(view: Any, request: Request) -> Call:
             "Idempotency-Key must be 1 to 255 visible ASCII characters; a random UUID is a good choice.",
             code="invalid_idempotency_key",
         )
-    actor = request.auth.actor
+    caller: Any = request.auth
     return Call(
-        organization_id=request.auth.organization.pk,
-        caller=f"{actor.kind}:{actor.ref}",
+        organization_id=caller.organization.pk,
+        caller=f"{caller.actor.kind}:{caller.actor.ref}",
         key=key,
         method=request.method or "",
         path=canonical_path(request.path),
@@ -145,7 +145,7 @@ def _call_of(view: Any, request: Request) -> Call:
 
 def _fingerprint(view: Any, request: Request) -> str:
     """SHA-256 of query string, content type and body. The body can be read again afterwards."""
-    inner = request._request
+    inner: Any = request._request
     content_type, options = parse_header_parameters(inner.META.get("CONTENT_TYPE", ""))
     digest = hashlib.sha256()
     for part in (inner.META.get("QUERY_STRING", ""), content_type):
@@ -168,6 +168,6 @@ def _fingerprint(view: Any, request: Request) -> str:
         digest.update(chunk)
     digest.update(tail)
     copy.seek(0)
-    inner._stream = copy  # type: ignore[attr-defined]
+    inner._stream = copy
     inner._read_started = False
     return digest.hexdigest()

@@ -52,16 +52,16 @@ class _RowCompare(models.Func):
         super().__init__(*expressions)
         self.operator = operator
 
-    def as_sql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *args: Any, **kwargs: Any
-    ) -> tuple[str, list[Any]]:
+    def as_sql(  # type: ignore[override]
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, tuple[Any, ...]]:
         parts: list[str] = []
         params: list[Any] = []
         for expression in self.get_source_expressions():
             sql, inner = compiler.compile(expression)
             parts.append(sql)
             params.extend(inner)
-        return f"({parts[0]}, {parts[1]}) {self.operator} ({parts[2]}, {parts[3]})", params
+        return f"({parts[0]}, {parts[1]}) {self.operator} ({parts[2]}, {parts[3]})", tuple(params)
 
 
 def position_of(row: Any, order: Order) -> Position:

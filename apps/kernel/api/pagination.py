@@ -37,7 +37,7 @@ class HubCursorPagination(BasePagination):
         self.next: str | None = None
         self.previous: str | None = None
 
-    def paginate_queryset(
+    def paginate_queryset(  # type: ignore[override]
         self, queryset: models.QuerySet[Any], request: Request, view: Any = None
     ) -> list[Any]:
         order_of = getattr(view, "order_of", None)

@@ -33,10 +33,10 @@ class DeclaredScope(BasePermission):
         scope = view.needed_scope()
         if scope == PUBLIC:
             return True
-        caller = request.auth
+        caller: Any = request.auth
         if caller is None:
             raise Unauthenticated(
-                "Give an API key in the header “Authorization: Bearer <key>” or “X-API-Key: <key>”, or sign in."
+                "Give an API key in the header “Authorization: Bearer <key>” or in “X-API-Key”, or sign in."
             )
         if request.method == "OPTIONS":
             return True

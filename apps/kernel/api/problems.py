@@ -52,6 +52,18 @@ _BY_STATUS: dict[int, type[HubError]] = {
 }
 
 
+class InternalError(HubError):
+    """What nobody meant to raise. Its cause is in the log, not in the answer."""
+
+    code = "internal_error"
+    title = "Internal error"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Something went wrong on our side, and was logged. Give the request id when you ask about it."
+        )
+
+
 def body_of(error: HubError, *, path: str) -> dict[str, Any]:
     """The problem document of an error that was raised on purpose."""
     document: dict[str, Any] = {
@@ -89,11 +101,7 @@ def exception_handler(exc: Exception, view_context: Mapping[str, Any]) -> Respon
     error = as_hub_error(exc)
     if error is None:
         logger.exception("Unexpected error in %s %s", getattr(request, "method", ""), path, exc_info=exc)
-        error = HubError(
-            "Something went wrong on our side. It has been logged; give the request id when you ask about it.",
-            code="internal_error",
-        )
-        error.title = "Internal error"
+        error = InternalError()
     elif error.status >= 500 and not error.transient:
         logger.error("%s %s failed: %s", getattr(request, "method", ""), path, error, exc_info=exc)
     response = Response(body_of(error, path=path), status=error.status, headers=_headers_of(error))
@@ -118,7 +126,7 @@ def as_hub_error(exc: Exception) -> HubError | None:
     if isinstance(exc, PermissionDenied):
         return Forbidden(str(exc))
     if isinstance(exc, exceptions.Throttled):
-        return RateLimited(str(exc.detail), retry_after=int(exc.wait or 1))
+        return RateLimited(str(exc.detail), retry_after=int(getattr(exc, "wait", None) or 1))
     if isinstance(exc, exceptions.APIException):
         return _from_api_exception(exc)
     if isinstance(exc, RequestDataTooBig):

@@ -80,7 +80,7 @@ class HubSchema(AutoSchema):
         pattern = _CRUD.get(self.what, "{many}")
         return pattern.format(many=tokens[-1].replace("-", " "))
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]
         _, _, rest = self._own_doc().partition("\n")
         scope = self._scope()
         need = f"Needs the scope `{scope}`." if scope and scope != PUBLIC else ""
@@ -134,7 +134,7 @@ class HubSchema(AutoSchema):
 
     def _get_filter_parameters(self) -> list[dict[str, Any]]:
         if not hasattr(self.view, "parameters_of"):
-            return list(super()._get_filter_parameters())
+            return list(super()._get_filter_parameters())  # type: ignore[no-untyped-call]
         return [
             build_parameter_type(
                 name=parameter.name,
@@ -169,7 +169,7 @@ class HubSchema(AutoSchema):
 
     def _map_serializer_field(self, field: Any, direction: Any, bypass_extensions: bool = False) -> Any:
         # A list field's own limits say more than the child's.
-        schema = super()._map_serializer_field(field, direction, bypass_extensions)
+        schema: Any = super()._map_serializer_field(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]
         if (
             isinstance(field, serializers.ListField)
             and isinstance(schema, dict)

@@ -29,7 +29,7 @@ PROBLEM: dict[str, Any] = {
                 "properties": {
                     "pointer": {
                         "type": "string",
-                        "description": "JSON pointer (RFC 6901) into the body, or ?name of a query parameter.",
+                        "description": "JSON pointer (RFC 6901) into the body, or ?name of a parameter.",
                     },
                     "code": {"type": "string"},
                     "detail": {"type": "string"},

@@ -81,11 +81,11 @@ class HubVersioning(URLPathVersioning):
     version_param = "version"
 
     @classproperty
-    def allowed_versions(cls) -> list[str]:  # noqa: N805
+    def allowed_versions(cls) -> list[str]:
         return [spec.name for spec in versions.all()]
 
     @classproperty
-    def default_version(cls) -> str:  # noqa: N805
+    def default_version(cls) -> str:
         return versions.oldest.name
 
     def determine_version(self, request: Request, *args: Any, **kwargs: Any) -> str:

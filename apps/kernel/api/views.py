@@ -16,7 +16,7 @@ in `self.principal`, `self.organization` and `self.actor`, and its checked query
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any, ClassVar
 
 from django.db import models
@@ -112,7 +112,7 @@ class HubAPIView(GenericAPIView[Any]):
 
     # One request.
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.args = args
         self.kwargs = kwargs
         drf_request = self.initialize_request(request, *args, **kwargs)
@@ -135,7 +135,7 @@ class HubAPIView(GenericAPIView[Any]):
             "CONTENT_LENGTH"
         ):
             # Django believes only a declared length; the server ends the stream where the last chunk does.
-            request._stream = request.META["wsgi.input"]  # type: ignore[attr-defined]
+            request._stream = request.META["wsgi.input"]
             request.META["CONTENT_LENGTH"] = "-1"
         return super().initialize_request(request, *args, **kwargs)
 
@@ -180,7 +180,7 @@ class HubAPIView(GenericAPIView[Any]):
         response.exception = True
         return response
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         return Response(status=204, headers={"Allow": ", ".join(sorted(self.allowed_methods))})
 
     # What a list may be asked.
@@ -302,7 +302,7 @@ class HubAPIView(GenericAPIView[Any]):
     def validated(
         self, serializer_class: type[Any] | None = None, *, partial: bool = False, **kwargs: Any
     ) -> dict[str, Any]:
-        """The body, checked by the serializer in `inputs` (or the given one). Raises DRF's ValidationError."""
+        """The body, checked by the serializer in `inputs` or the given one. Raises DRF's ValidationError."""
         serializer = (serializer_class or self.inputs[self.what])(
             data=self.request.data, partial=partial, context=self.get_serializer_context(), **kwargs
         )
@@ -310,7 +310,7 @@ class HubAPIView(GenericAPIView[Any]):
         return dict(serializer.validated_data)
 
 
-class HubViewSet(ViewSetMixin, HubAPIView):
+class HubViewSet(ViewSetMixin, HubAPIView):  # type: ignore[misc]
     """A view by action. `list` and `retrieve` work once `model` and `serializer_class` are set and routed."""
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -320,7 +320,7 @@ class HubViewSet(ViewSetMixin, HubAPIView):
         return self.answer(self.get_object())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parameters_of(view: type[HubAPIView], key: str) -> dict[str, Parameter]:
     return view.parameters_of(key)
 

@@ -32,8 +32,8 @@ class BulkView(HubAPIView):
     """Many rows in one call.
 
     A JSON array of up to 10,000 rows, or newline-delimited JSON (`application/x-ndjson`) of any length, which
-    is read and written in batches: each batch of 2,000 rows is durable when it is done. Wrong rows are left out
-    and reported; the others are written. With an `Idempotency-Key` a repeated call is not written twice.
+    is read and written in batches: each batch of 2,000 rows is durable when it is done. Wrong rows are left
+    out and reported; the others are written. With an `Idempotency-Key` a repeated call is not written twice.
     """
 
     scopes = {"post": "records:write"}
@@ -45,8 +45,8 @@ class BulkView(HubAPIView):
         "post": [
             Parameter(
                 "mode",
-                "create: only new records; update: only existing ones; upsert: both; replace: both, and what no "
-                "row names is deleted (needs records:delete).",
+                "create: only new records; update: only existing ones; upsert: both; replace: both, and what "
+                "no row names is deleted (needs records:delete).",
                 choices=tuple(str(mode) for mode in Mode),
                 default=str(Mode.UPSERT),
             ),
@@ -108,8 +108,8 @@ class BulkView(HubAPIView):
         if isinstance(data, list):
             if len(data) > MOST_ROWS:
                 raise TooLarge(
-                    f"{len(data):,} rows in one array; at most {MOST_ROWS:,} are taken. Send newline-delimited "
-                    "JSON (application/x-ndjson) for more."
+                    f"{len(data):,} rows in one array; at most {MOST_ROWS:,} are taken. Send "
+                    "newline-delimited JSON (application/x-ndjson) for more."
                 )
             return _objects(iter(data))
         if isinstance(data, Iterator):

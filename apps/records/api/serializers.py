@@ -112,7 +112,7 @@ class OriginSerializer(serializers.Serializer[Any]):
     id = serializers.CharField()
     kind = serializers.CharField()
     ref = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     created_at = serializers.DateTimeField()
     undone_at = serializers.DateTimeField(allow_null=True)
 
@@ -168,7 +168,7 @@ class BulkResultSerializer(serializers.Serializer[Any]):
     deletion_skipped = serializers.BooleanField(
         help_text="In mode replace nothing is deleted if a row was wrong."
     )
-    errors = BulkErrorSerializer(many=True)
+    errors = BulkErrorSerializer(many=True)  # type: ignore[assignment]
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {}})

@@ -255,8 +255,8 @@ class RecordViewSet(HubViewSet):
                 "style": "form",
                 "explode": True,
                 "schema": {"type": "object", "additionalProperties": {"type": "string"}},
-                "description": "Indexed fields of the dataset: `name=…`, `name__gte=…`, and likewise `__lte`, "
-                "`__gt`, `__lt`, `__in` (separated by commas) and `__startswith`.",
+                "description": "Indexed fields of the dataset: `name=…`, `name__gte=…`, and likewise "
+                "`__lte`, `__gt`, `__lt`, `__in` (separated by commas) and `__startswith`.",
             }
         ]
     }
@@ -347,7 +347,7 @@ class RecordViewSet(HubViewSet):
         return replace(order, has_nulls=order.column not in SLOTS)
 
     def declared_parameters(self) -> dict[str, Parameter]:
-        """The fixed ones, and every filter that the dataset's fields allow. `filtered` judges their values."""
+        """The fixed ones, and the filters that the dataset's fields allow; `filtered` judges their values."""
         fixed = super().declared_parameters()
         if self.what != "list":
             return fixed
@@ -365,7 +365,7 @@ class RecordViewSet(HubViewSet):
         return representations.record(row, self.dataset.slug)
 
     def _values(self) -> dict[str, Any]:
-        """The fields in the body; what a record carries besides is left out, so that answers can be sent back."""
+        """The fields in the body, without what a record carries besides: answers can be sent back."""
         body = self.request.data
         if not isinstance(body, dict):
             detail = "An object with the record's fields is expected."

@@ -11,7 +11,6 @@ from rest_framework.test import APIClient
 
 from apps.records.models import Change, Record
 from apps.tenants.models import Organization
-
 from tests.records.api.conftest import Open
 
 BULK = "/api/v1/records/clients/bulk"

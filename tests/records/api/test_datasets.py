@@ -8,7 +8,6 @@ from rest_framework.test import APIClient
 
 from apps.records.models import Dataset, Mapping
 from apps.tenants.models import Organization
-
 from tests.records.api.conftest import Open
 
 DATASETS = "/api/v1/datasets"

@@ -9,7 +9,6 @@ from rest_framework.test import APIClient
 
 from apps.records.models import Record
 from apps.tenants.models import Organization
-
 from tests.records.api.conftest import Open
 
 CLIENTS = "/api/v1/records/clients"

@@ -1,0 +1,160 @@
+"""The forms of a key, and the questions that its actions ask."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from apps.apikeys.models import APIKey
+from apps.apikeys.services.keys import ALL_PERMISSIONS, DEFAULT_PERMISSIONS, RESTRICTIONS
+from apps.kernel.admin import MonoTextarea
+from apps.tenants.roles import SCOPES
+
+EVERYTHING, READING, CHOSEN = "everything", "reading", "chosen"
+
+OVERLAPS = (
+    ("0", "At once"),
+    ("3600", "1 hour"),
+    ("86400", "1 day"),
+    ("604800", "1 week"),
+    ("2592000", "30 days"),
+)
+
+
+class LinesField(forms.CharField):
+    """A list of texts, one a line."""
+
+    widget = MonoTextarea
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    def to_python(self, value: Any) -> Any:
+        text = "\n".join(value) if isinstance(value, list | tuple) else (value or "")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _lines(label: str, help_text: str) -> LinesField:
+    return LinesField(label=label, required=False, widget=MonoTextarea({"rows": 3}), help_text=help_text)
+
+
+def _resources() -> str:
+    names = {scope.partition(":")[0] for scopes in SCOPES.values() for scope in scopes} - {"*"}
+    return ", ".join(sorted(names))
+
+
+class KeyForm(forms.ModelForm):
+    """What may be changed of a key. Scopes and permissions can be taken away, never added."""
+
+    scopes = LinesField(
+        required=False,
+        widget=MonoTextarea({"rows": 5}),
+        help_text="One a line. They can be taken away, never added: create another key for more.",
+    )
+    allowed_resources = _lines(
+        "Only these resources", "Ids or datasets of which a call's address must name one, such as clients."
+    )
+    allowed_endpoints = _lines("Only these endpoints", "One a line, such as GET /records/*.")
+    ip_whitelist = _lines(
+        "Only from these addresses", "IPs or CIDRs, such as 192.0.2.0/24. Empty: from anywhere."
+    )
+    ip_blacklist = _lines("Never from these addresses", "IPs or CIDRs.")
+    allowed_origins = _lines("Only from these origins", "Such as https://shop.example.com.")
+    allowed_referers = _lines(
+        "Only from these pages", "Hosts such as *.example.com, or beginnings of addresses."
+    )
+    allowed_user_agents = _lines("Only these user agents", "Patterns, such as Shop/*.")
+
+    class Meta:
+        model = APIKey
+        fields = (
+            "name",
+            "description",
+            "scopes",
+            "can_read",
+            "can_write",
+            "can_delete",
+            "can_admin",
+            "expires_at",
+            "never_expires",
+            *RESTRICTIONS,
+        )
+
+    def attributes(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The services' names for what the form holds."""
+        values = dict(values)
+        permissions = {name: values.pop(f"can_{name}") for name in ALL_PERMISSIONS if f"can_{name}" in values}
+        return {**values, **({"permissions": permissions} if permissions else {})}
+
+
+class NewKeyForm(KeyForm):
+    """What a key is created with."""
+
+    access = forms.ChoiceField(
+        label="May do",
+        choices=[
+            (CHOSEN, "What I choose below"),
+            (READING, "Read everything"),
+            (EVERYTHING, "Everything"),
+        ],
+        widget=UnfoldAdminSelectWidget,
+    )
+    scopes = LinesField(
+        required=False,
+        widget=MonoTextarea({"rows": 5}),
+        help_text="One a line, as resource:action. Actions are read, write, delete, manage and *. Resources are "
+        f"{_resources()}.",
+    )
+
+    class Meta(KeyForm.Meta):
+        fields = ("name", "description", "key_type", "environment", *KeyForm.Meta.fields[2:])
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        days = settings.API_KEY_EXPIRY
+        if "expires_at" in self.fields:
+            self.fields["expires_at"].help_text = (
+                f"Empty: {days} days from now." if days else "Empty: it never expires."
+            )
+
+    def clean(self) -> dict[str, Any] | None:
+        values = super().clean() or self.cleaned_data
+        if values.get("access") == CHOSEN and not values.get("scopes"):
+            self.add_error("scopes", "Name at least one scope, such as records:read.")
+        return values
+
+    def attributes(self, values: dict[str, Any]) -> dict[str, Any]:
+        values = super().attributes(values)
+        access = values.pop("access", CHOSEN)
+        if access == EVERYTHING:
+            return {**values, "scopes": ["*:*"], "permissions": ALL_PERMISSIONS}
+        if access == READING:
+            return {**values, "scopes": ["*:read"], "permissions": {**DEFAULT_PERMISSIONS, "write": False}}
+        return values
+
+
+class RotateForm(forms.Form):
+    overlap = forms.ChoiceField(
+        label="The old key ends",
+        choices=OVERLAPS,
+        initial="86400",
+        widget=UnfoldAdminSelectWidget,
+        help_text="Until then both keys work.",
+    )
+
+    def overlap_of(self) -> timedelta:
+        return timedelta(seconds=int(self.cleaned_data["overlap"]))
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        label="Reason",
+        required=False,
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="For the audit log.",
+    )
