@@ -15,7 +15,17 @@ from apps.apikeys.admin.forms import KeyForm, NewKeyForm, ReasonForm, RotateForm
 from apps.apikeys.models import APIKey
 from apps.apikeys.services import ceilings, keys
 from apps.apikeys.statuses import KeyStatus
-from apps.kernel.admin import HubModelAdmin, ago, badge, chips, confirm_action, mono, muted, status_badge
+from apps.kernel.admin import (
+    HubModelAdmin,
+    ago,
+    allows,
+    badge,
+    chips,
+    confirm_action,
+    mono,
+    muted,
+    status_badge,
+)
 
 _RESTRICTIONS = (
     ("allowed_resources", "allowed_endpoints"),
@@ -225,7 +235,7 @@ class APIKeyAdmin(HubModelAdmin):
         )
 
     def has_revoke_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._may(request, "delete") and (
+        return allows(request, "api-keys:delete") and (
             object_id is None or self._status(request, object_id) != KeyStatus.REVOKED
         )
 

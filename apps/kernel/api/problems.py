@@ -118,9 +118,9 @@ def as_hub_error(exc: Exception) -> HubError | None:
     if isinstance(exc, HubError):
         return exc
     if isinstance(exc, exceptions.ValidationError):
-        return InvalidInput(errors=list(field_errors(exc.detail)))
+        return _invalid(list(field_errors(exc.detail)))
     if isinstance(exc, DjangoValidationError):
-        return InvalidInput(errors=list(_django_errors(exc)))
+        return _invalid(list(_django_errors(exc)))
     if isinstance(exc, Http404):
         return NotFound("There is no such object.")
     if isinstance(exc, PermissionDenied):
@@ -138,6 +138,13 @@ def as_hub_error(exc: Exception) -> HubError | None:
     if isinstance(exc, SuspiciousOperation):
         return BadRequest()
     return None
+
+
+def _invalid(errors: list[FieldError]) -> InvalidInput:
+    """The first mistakes in a sentence, all of them in `errors`."""
+    told = [f"{error.pointer}: {error.detail}" if error.pointer else error.detail for error in errors[:3]]
+    more = f" And {len(errors) - 3} more." if len(errors) > 3 else ""
+    return InvalidInput(" ".join(told) + more, errors=errors)
 
 
 def _still_needed(exc: ProtectedError | RestrictedError) -> Conflict:
