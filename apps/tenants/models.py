@@ -34,7 +34,7 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing]
     """A person who signs in to the admin. What they may do follows from their memberships."""
 
     username = None  # type: ignore[assignment]
@@ -56,7 +56,7 @@ class User(AbstractUser):
         self.must_change_password = False
 
 
-class Organization(TimeOrdered, Stamped):
+class Organization(TimeOrdered, Stamped):  # type: ignore[django-manager-missing]
     """The tenant. Every row in the hub belongs to one; nothing crosses from one to another."""
 
     PREFIX = "org"
