@@ -47,7 +47,7 @@ class Event(TimeOrdered):
 
 
 class StalledEvent(TimeOrdered):
-    """An event that one subscriber could not take. It is tried again by itself, so that it holds up no other."""
+    """An event that one subscriber could not take: tried again by itself, so that it holds up no other."""
 
     PREFIX = "stl"
 

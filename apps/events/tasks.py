@@ -11,5 +11,8 @@ SWEEP_SECONDS = 20.0
 
 @shared_task(name="events.sweep", ignore_result=True)
 def sweep() -> None:
-    """Hand due events to their subscribers. Rung after each publishing commit, and every few seconds anyway."""
+    """Hand due events to their subscribers.
+
+    Rung after each publishing commit, and every few seconds anyway.
+    """
     fanout.sweep(seconds=SWEEP_SECONDS)

@@ -7,8 +7,8 @@ class WebhooksConfig(AppConfig):
     verbose_name = "Webhooks"
 
     def ready(self) -> None:
-        from apps.webhooks.admin import cards
         from apps.events.catalog import Subscriber, event_types, subscribers
+        from apps.webhooks.admin import cards
         from apps.webhooks.events import EVENT_TYPES
         from apps.webhooks.services.intake import take, wants
 

@@ -11,7 +11,10 @@ _OWN = frozenset({"host", "content-length", "accept-encoding", "connection"})
 
 
 def command(*, method: str, url: str, headers: Mapping[str, str], body: bytes) -> str:
-    """The command; headers as given, so with their secrets masked. A body that is no text goes in by base64."""
+    """The command; headers as given, so with their secrets masked.
+
+    A body that is no text goes in by base64.
+    """
     parts = [f"curl -X {method} {shlex.quote(url)}"]
     parts += [
         f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items() if name.lower() not in _OWN

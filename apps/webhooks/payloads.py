@@ -4,9 +4,9 @@ The envelope, in JSON:
 
     {"id": "evt_…", "type": "invoice.updated", "timestamp": "2026-03-01T09:30:00.123456Z", "data": {…}}
 
-`id` is the `webhook-id` header. `metadata` (organization, subject, version) is added, `timestamp` left out and
-`data` reduced to the object's id as the endpoint says. XML has the same elements under <event>, lists as
-repeated <item>s; form data has one pair per value, named as in data[address][city].
+`id` is the `webhook-id` header. `metadata` (organization, subject, version) is added, `timestamp` left out
+and `data` reduced to the object's id as the endpoint says. XML has the same elements under <event>, lists
+as repeated <item>s; form data has one pair per value, named as in data[address][city].
 """
 
 from __future__ import annotations

@@ -47,9 +47,7 @@ def hub_schedule(
     return Schedule(tuple(min(first * growth**n, LONGEST_WAIT) for n in range(retries)), retries)
 
 
-def schedule_of(
-    *, intervals: Sequence[float], attempts: int | None, fallback: Schedule
-) -> Schedule:
+def schedule_of(*, intervals: Sequence[float], attempts: int | None, fallback: Schedule) -> Schedule:
     """An endpoint's schedule: its own intervals and number of retries, where it has them."""
     steps = tuple(float(seconds) for seconds in intervals) or fallback.intervals or LADDER
     if attempts is not None:
@@ -64,7 +62,9 @@ def jittered(seconds: float, rng: random.Random | None = None) -> float:
 
 
 def retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3), at most a day; None if it asks nothing."""
+    """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3), at most a day; None if it asks
+    nothing.
+    """
     text = (value or "").strip()
     if not text:
         return None

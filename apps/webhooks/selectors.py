@@ -1,4 +1,7 @@
-"""Reads about endpoints, deliveries and how well they go. Statistics are counted from the rows, never kept."""
+"""Reads about endpoints, deliveries and how well they go.
+
+Statistics are counted from the rows, never kept.
+"""
 
 from __future__ import annotations
 
@@ -145,14 +148,12 @@ def activity_of(endpoint_ids: Iterable[UUID], *, now: datetime | None = None) ->
     starts = [last - timedelta(hours=n) for n in range(23, -1, -1)]
     found = {key: {start: Hour(start) for start in starts} for key in wanted}
     rows = (
-        DeliveryAttempt.objects.filter(
-            _FINISHED, endpoint_id__in=wanted, started_at__gte=starts[0]
-        )
+        DeliveryAttempt.objects.filter(_FINISHED, endpoint_id__in=wanted, started_at__gte=starts[0])
         .order_by()
         .annotate(hour=TruncHour("started_at"))
         .values("endpoint_id", "hour")
         .annotate(
-            succeeded=Count("id", filter=_SUCCEEDED),
+            good=Count("id", filter=_SUCCEEDED),
             failed=Count("id", filter=~_SUCCEEDED),
             average=Avg("duration_ms", filter=_SUCCEEDED),
         )
@@ -160,7 +161,7 @@ def activity_of(endpoint_ids: Iterable[UUID], *, now: datetime | None = None) ->
     for row in rows:
         hour = found[row["endpoint_id"]].get(row["hour"])
         if hour is not None:
-            hour.succeeded, hour.failed, hour.average_ms = row["succeeded"], row["failed"], row["average"]
+            hour.succeeded, hour.failed, hour.average_ms = row["good"], row["failed"], row["average"]
     waiting = dict(
         Delivery.objects.filter(endpoint_id__in=wanted, status__in=WAITING)
         .order_by()
@@ -207,9 +208,7 @@ def statistics_of(endpoints: Any, *, since: datetime | None = None) -> dict[str,
         )
     )
     attempts = (
-        DeliveryAttempt.objects.filter(
-            _FINISHED, endpoint_id__in=endpoints, started_at__gte=start
-        )
+        DeliveryAttempt.objects.filter(_FINISHED, endpoint_id__in=endpoints, started_at__gte=start)
         .order_by()
         .aggregate(
             last=Max("finished_at"),
@@ -239,9 +238,7 @@ def statistics_of(endpoints: Any, *, since: datetime | None = None) -> dict[str,
 def success_rate(endpoint: WebhookEndpoint) -> float | None:
     """Per cent of the attempts of the last 30 days that succeeded."""
     sums = (
-        DeliveryAttempt.objects.filter(
-            _FINISHED, endpoint=endpoint, started_at__gte=timezone.now() - WINDOW
-        )
+        DeliveryAttempt.objects.filter(_FINISHED, endpoint=endpoint, started_at__gte=timezone.now() - WINDOW)
         .order_by()
         .aggregate(succeeded=Count("id", filter=_SUCCEEDED), total=Count("id"))
     )

@@ -219,7 +219,7 @@ def _matches(
 ) -> bool:
     if isinstance(key, bytes):
         right = hmac.digest(key, signed, "sha256")
-        return any([hmac.compare_digest(right, given) for version, given in signatures if version == "v1"])
+        return any(hmac.compare_digest(right, given) for version, given in signatures if version == "v1")
     public = key.public_key() if isinstance(key, Ed25519PrivateKey) else key
     for version, given in signatures:
         if version == "v1a":

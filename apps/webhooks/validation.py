@@ -1,4 +1,7 @@
-"""What an endpoint's settings may be. Pure, but for the look-up of the URL's name; every refusal is a sentence."""
+"""What an endpoint's settings may be.
+
+Pure, but for the look-up of the URL's name; every refusal is a sentence.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ LONGEST_INTERVAL = 7 * 86_400
 
 _PATTERN = re.compile(r"\*|[a-z0-9][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)*(\.\*)?", re.ASCII)
 # Ours: a message with two of one of these would be ambiguous or forged.
-_RESERVED = re.compile(r"(webhook|svix)-(id|timestamp|signature)|content-type|content-encoding", re.I | re.ASCII)
+_RESERVED = re.compile(
+    r"(webhook|svix)-(id|timestamp|signature)|content-type|content-encoding", re.I | re.ASCII
+)
 
 _AUTH_FIELDS: dict[str, tuple[str, ...]] = {
     AuthType.NONE: (),
@@ -119,7 +124,9 @@ def known_types(organization: Organization) -> set[str]:
 def _filters(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
     if endpoint.event_filters:
         yield FieldError(
-            "/event_filters", "not_available", "Filters on the event's data are not available in this version."
+            "/event_filters",
+            "not_available",
+            "Filters on the event's data are not available in this version.",
         )
 
 
@@ -143,13 +150,17 @@ def header_problems(headers: Any, pointer: str) -> Iterator[FieldError]:
             yield FieldError(here, "header_invalid", f"The header {name[:60]!r} is given twice.")
         seen.add(name.lower())
         if _RESERVED.fullmatch(name):
-            yield FieldError(here, "header_invalid", f"The header {name!r} is set by the hub and cannot be given.")
+            yield FieldError(
+                here, "header_invalid", f"The header {name!r} is set by the hub and cannot be given."
+            )
             continue
         try:
             prepare.check_headers({name: value}, None)
             value.encode("latin-1")
         except UnicodeEncodeError:
-            yield FieldError(here, "header_invalid", f"The header {name[:60]!r} has characters beyond Latin-1.")
+            yield FieldError(
+                here, "header_invalid", f"The header {name[:60]!r} has characters beyond Latin-1."
+            )
         except HubError as error:
             yield FieldError(here, "header_invalid", error.detail)
 
@@ -161,12 +172,13 @@ def _auth(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
         return
     needed = _AUTH_FIELDS.get(endpoint.auth_type, ())
     optional = _AUTH_OPTIONAL.get(endpoint.auth_type, ())
+    taken = " and ".join((*needed, *optional)) or "no settings"
     for name in config:
         if name not in needed and name not in optional:
             yield FieldError(
                 f"/auth_config/{str(name)[:60]}",
                 "unknown",
-                f"{endpoint.get_auth_type_display()} takes {' and '.join((*needed, *optional)) or 'no settings'}.",
+                f"{endpoint.get_auth_type_display()} takes {taken}.",
             )
     for name in needed:
         value = config.get(name)
@@ -187,7 +199,9 @@ def _auth(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
 
 def _sendable(value: str, pointer: str, name: str) -> Iterator[FieldError]:
     if len(value) > MAX_HEADER_BYTES or not value.isprintable() or not value.isascii():
-        yield FieldError(pointer, "invalid", f"The {name} has characters that no header can carry, or too many.")
+        yield FieldError(
+            pointer, "invalid", f"The {name} has characters that no header can carry, or too many."
+        )
 
 
 def _numbers(name: str, *, low: float, high: float, most: int, whole: bool, what: str) -> Any:
@@ -257,4 +271,3 @@ _CHECKS: dict[str, Callable[[WebhookEndpoint], Iterator[FieldError]]] = {
     "batch_delivery": _later("batch_delivery", "Deliveries in batches are"),
     "custom_template": _later("custom_template", "Templates are"),
 }
-

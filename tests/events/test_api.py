@@ -57,7 +57,9 @@ def test_the_catalog_with_schemas_and_samples(api):
     names = [row["name"] for row in listed["data"]]
     assert names == sorted(names)
     assert {"clients.created", "webhook.endpoint.paused", "webhook.test"} <= set(names)
-    assert {row["group"] for row in api.get("/api/v1/event-types?group=Webhooks").json()["data"]} == {"Webhooks"}
+    assert {row["group"] for row in api.get("/api/v1/event-types?group=Webhooks").json()["data"]} == {
+        "Webhooks"
+    }
     assert api.get("/api/v1/event-types?search=nothing+like+it").json()["data"] == []
     detail = api.get("/api/v1/event-types/webhook.endpoint.paused").json()
     assert detail["sample"]["automatic"] is True
@@ -73,7 +75,9 @@ def test_every_sample_fits_its_schema():
 
 def test_publish_read_and_list(api, organization):
     answer = api.post(
-        "/api/v1/events", {"type": "custom.order.paid", "data": {"order": 7}, "subject": "ord_7"}, format="json"
+        "/api/v1/events",
+        {"type": "custom.order.paid", "data": {"order": 7}, "subject": "ord_7"},
+        format="json",
     )
 
     assert answer.status_code == 201, answer.content
@@ -87,7 +91,9 @@ def test_publish_read_and_list(api, organization):
     assert api.get("/api/v1/events?subject=ord_7").json()["data"] == [told]
     assert api.get("/api/v1/events?subject=ord_8").json()["data"] == []
     assert api.get("/api/v1/events?until=2020-01-01T00:00:00Z").json()["data"] == []
-    assert api.get("/api/v1/events?since=2020-01-01T00:00:00Z&type=custom.order.paid").json()["data"] == [told]
+    assert api.get("/api/v1/events?since=2020-01-01T00:00:00Z&type=custom.order.paid").json()["data"] == [
+        told
+    ]
 
 
 @pytest.mark.parametrize(

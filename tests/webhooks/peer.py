@@ -81,7 +81,9 @@ def main(deed: str, *args: str) -> None:
         with transaction.atomic():
             transaction.on_commit(die)  # before the bell rings
             outbox.publish(
-                organization=Organization.objects.get(slug=args[0]), type="custom.order.paid", data={"order": 1}
+                organization=Organization.objects.get(slug=args[0]),
+                type="custom.order.paid",
+                data={"order": 1},
             )
     elif deed == "fan-out-and-drain":
         fanout.sweep()

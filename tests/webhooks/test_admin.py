@@ -23,7 +23,9 @@ ENDPOINTS, DELIVERIES = "admin:webhooks_webhookendpoint", "admin:webhooks_delive
 
 
 def staff(organization, role="admin") -> Client:
-    user = User.objects.create_user(f"{role}-{organization.slug}@example.com", "a long password", first_name="Ada")
+    user = User.objects.create_user(
+        f"{role}-{organization.slug}@example.com", "a long password", first_name="Ada"
+    )
     organizations.admit(organization=organization, user=user, role=role)
     client = Client()
     client.force_login(user)
@@ -45,7 +47,8 @@ FORM = {
     "name": "Orders", "method": "POST", "events": "custom.*\nclients.created", "auth_type": "none",
     "ordering": "none", "max_concurrency": "50", "payload_format": "json", "include_full_payload": "on",
     "include_timestamp": "on", "validate_ssl": "on", "sign_payload": "on", "max_consecutive_failures": "100",
-    "description": "", "project": "", "custom_headers": "", "auth_username": "", "auth_header": "", "auth_secret": "",
+    "description": "", "project": "", "custom_headers": "", "auth_username": "", "auth_header": "",
+    "auth_secret": "",
     "auth_headers": "", "timeout": "", "retry_attempts": "", "retry_intervals": "", "retry_on_status": "",
     "rate_limit_per_second": "", "rate_limit_per_minute": "", "signature_header": "", "ip_allow_list": "",
     "start": "active",
@@ -58,8 +61,8 @@ def test_an_endpoint_is_added_and_its_secret_shown_once(ada, organization, recei
 
     answer = ada.post(
         reverse(f"{ENDPOINTS}_add"),
-        {**FORM, "url": receiver.url, "custom_headers": "X-Shop: north\nX-Api-Token: t0psecret", "retry_intervals": "5, 60",
-         "auth_type": "basic", "auth_username": "ada", "auth_secret": "pa55word"},
+        {**FORM, "url": receiver.url, "custom_headers": "X-Shop: north\nX-Api-Token: t0psecret",
+         "retry_intervals": "5, 60", "auth_type": "basic", "auth_username": "ada", "auth_secret": "pa55word"},
     )  # fmt: skip
 
     endpoint = WebhookEndpoint.objects.get()
@@ -101,7 +104,10 @@ def test_wrong_settings_are_told_in_the_form(ada, organization, receiver, change
 
 def test_changing_keeps_the_secrets_that_are_not_given_anew(ada, endpoint_at, receiver):
     endpoint = endpoint_at(
-        receiver.url, headers={"X-Api-Token": "t0psecret"}, auth_type="bearer", auth_config={"token": "keepme"}
+        receiver.url,
+        headers={"X-Api-Token": "t0psecret"},
+        auth_type="bearer",
+        auth_config={"token": "keepme"},
     )
 
     answer = ada.post(
@@ -240,7 +246,9 @@ def test_bulk_retry(ada, organization, endpoint_at, receiver):
     url = reverse(f"{DELIVERIES}_changelist")
     asked = ada.post(url, {"action": "retry", "_selected_action": ticked})
     assert "Send 2 deliveries again?" in asked.content.decode()
-    assert ada.post(url, {"action": "retry", "_selected_action": ticked, "_confirmed": "1"}).status_code == 302
+    assert (
+        ada.post(url, {"action": "retry", "_selected_action": ticked, "_confirmed": "1"}).status_code == 302
+    )
     run()
     assert set(Delivery.objects.filter(endpoint=endpoint).values_list("status", flat=True)) == {"delivered"}
 

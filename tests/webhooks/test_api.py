@@ -138,7 +138,12 @@ def test_put_resets_what_is_not_given(api, endpoint_at, receiver):
 
     assert answer.status_code == 200, answer.content
     endpoint.refresh_from_db()
-    assert (endpoint.timeout, endpoint.headers, endpoint.description, endpoint.name) == (None, {}, "", "Orders")
+    assert (endpoint.timeout, endpoint.headers, endpoint.description, endpoint.name) == (
+        None,
+        {},
+        "",
+        "Orders",
+    )
 
 
 def test_switching_off_and_on(api, organization, endpoint_at, receiver):
@@ -317,7 +322,9 @@ def test_another_organization_sees_and_does_nothing(api, organization, client_of
     for write in (f"{hook}/test", f"{hook}/pause", f"{hook}/resume", f"{hook}/rotate-secret", f"{sent}/retry",
                   f"{sent}/cancel"):  # fmt: skip
         assert stranger.post(write, {}, format="json").status_code == 404
-    assert stranger.post(f"{hook}/replay", {"since": "2020-01-01T00:00:00Z"}, format="json").status_code == 404
+    assert (
+        stranger.post(f"{hook}/replay", {"since": "2020-01-01T00:00:00Z"}, format="json").status_code == 404
+    )
     assert stranger.patch(hook, {"name": "Mine"}, format="json").status_code == 404
     assert stranger.delete(hook).status_code == 404
     assert stranger.get("/api/v1/webhooks").json()["data"] == []

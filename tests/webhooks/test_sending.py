@@ -93,4 +93,7 @@ def test_a_retry_sends_the_same_id_and_bytes(organization, endpoint_at, receiver
     assert first.body == second.body
     delivery = only_delivery(endpoint)
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 2)
-    assert list(delivery.tries.order_by("number").values_list("number", "status_code")) == [(1, 500), (2, 204)]
+    assert list(delivery.tries.order_by("number").values_list("number", "status_code")) == [
+        (1, 500),
+        (2, 204),
+    ]

@@ -1,4 +1,6 @@
-"""Standard Webhooks 1.0.0: the published vectors, the reference library as oracle, and every kind of nonsense."""
+"""Standard Webhooks 1.0.0: the published vectors, the reference library as oracle, and every kind of
+nonsense.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +114,8 @@ def test_late_and_early_messages_are_refused(moment):
 
 
 @pytest.mark.parametrize(
-    "timestamp", ["1000.7", " 1000", "1000 ", "+1000", "1_000", "١٠٠٠", "0x3e8", "", "nan", "9" * 400, "-1000"]
+    "timestamp",
+    ["1000.7", " 1000", "1000 ", "+1000", "1_000", "١٠٠٠", "0x3e8", "", "nan", "9" * 400, "-1000"],
 )
 def test_a_timestamp_is_whole_seconds_and_nothing_else(timestamp):
     refused(GOOD | {"webhook-timestamp": timestamp})
@@ -122,7 +125,8 @@ def test_a_timestamp_is_whole_seconds_and_nothing_else(timestamp):
     "signature",
     [
         "", "v1", "v1,", ",", "v1,!!!", "v2," + GOOD["webhook-signature"][3:], GOOD["webhook-signature"][3:],
-        GOOD["webhook-signature"][:-4], GOOD["webhook-signature"].replace("v1,", "v1a,"), "v1,\ud800", "v1,ü==",
+        GOOD["webhook-signature"][:-4], GOOD["webhook-signature"].replace("v1,", "v1a,"), "v1,\ud800",
+        "v1,ü==",
         "v1," + base64.b64encode(b"x" * 32).decode(), " ".join(["v1,AAAA"] * 500),
     ],
 )  # fmt: skip
@@ -150,7 +154,22 @@ def test_conflicting_headers_are_refused():
 
 def test_ten_thousand_absurd_headers_give_nothing_but_our_error():
     rng = random.Random(7)
-    pieces = ["v1", "v1a", ",", " ", ".", "=", "AAAA", "\x00", "\ud800", "é", "9" * 40, "-", "e9", GOOD["webhook-id"]]
+    pieces = [
+        "v1",
+        "v1a",
+        ",",
+        " ",
+        ".",
+        "=",
+        "AAAA",
+        "\x00",
+        "\ud800",
+        "é",
+        "9" * 40,
+        "-",
+        "e9",
+        GOOD["webhook-id"],
+    ]
     names = list(GOOD)
 
     def absurd():
@@ -189,7 +208,15 @@ def test_the_older_header():
     header = signing.legacy_signature(timestamp=1000, body=b"{}", secrets=[SECRET])
 
     signing.verify_legacy(header=header, body=b"{}", secrets=[SECRET], now=1000)
-    for wrong in (header.replace("t=1000", "t=1001"), header[:-1], "", None, "t=1000", "v1=aa", "t=1,t=1,v1=\ud800"):
+    for wrong in (
+        header.replace("t=1000", "t=1001"),
+        header[:-1],
+        "",
+        None,
+        "t=1000",
+        "v1=aa",
+        "t=1,t=1,v1=\ud800",
+    ):
         with pytest.raises(SignatureInvalid):
             signing.verify_legacy(header=wrong, body=b"{}", secrets=[SECRET], now=1000)
     with pytest.raises(SignatureInvalid):

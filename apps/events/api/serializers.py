@@ -29,7 +29,7 @@ class EventSerializer(serializers.Serializer[Event]):
     type = serializers.CharField(read_only=True)
     version = serializers.IntegerField(read_only=True)
     subject = serializers.CharField(read_only=True, help_text="Public id of the object it is about.")
-    data = serializers.DictField(read_only=True)
+    data = serializers.DictField(read_only=True)  # type: ignore[assignment]
     ordering_key = serializers.CharField(read_only=True)
     occurred_at = serializers.DateTimeField(read_only=True)
 
@@ -46,8 +46,12 @@ class _Object(serializers.JSONField):
 class NewEventSerializer(StrictSerializer):
     """An event of one's own."""
 
-    type = serializers.CharField(max_length=100, help_text="`custom.` and a name, such as `custom.order.shipped`.")
-    data = _Object(help_text="At most 256 KiB; checked against the type's schema where it has one.")
+    type = serializers.CharField(
+        max_length=100, help_text="`custom.` and a name, such as `custom.order.shipped`."
+    )
+    data = _Object(  # type: ignore[assignment]
+        help_text="At most 256 KiB; checked against the type's schema where it has one."
+    )
     subject = serializers.CharField(required=False, allow_blank=True, default="", max_length=120)
     ordering_key = serializers.CharField(
         required=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from rest_framework.request import Request
@@ -20,8 +20,7 @@ class EventTypeViewSet(HubViewSet):
 
     serializer_class = EventTypeSerializer
     scopes = {"list": "events:read", "retrieve": "events:read"}
-    lookup_url_kwarg = "name"
-    pagination_class = None  # type: ignore[assignment]
+    lookup_url_kwarg: ClassVar[str] = "name"  # type: ignore[misc]
     query_parameters = {
         "list": [
             Parameter("group", "Only types of this group, such as Webhooks."),

@@ -61,7 +61,9 @@ def sweep(*, seconds: float = 20.0, limit: int | None = None) -> int:
 
 
 def _organizations_with_due(after: UUID | None) -> list[UUID]:
-    """Some organizations with due events, by id, beyond `after`: jumps along the index, however many are due."""
+    """Some organizations with due events, by id, beyond `after`: jumps along the index, however many are
+    due.
+    """
     field = Event._meta.get_field("organization")
     floor = after if after is not None else UUID(int=0)
     table = connection.ops.quote_name(Event._meta.db_table)
@@ -180,8 +182,6 @@ def retry_stalled(*, limit: int = 100) -> int:
             stalled.attempts += 1
             stalled.last_error = problem
             pause = min(FIRST_PAUSE * 2 ** (stalled.attempts - 1), LONGEST_PAUSE)
-            stalled.next_attempt_at = (
-                None if stalled.attempts >= MAX_ATTEMPTS else timezone.now() + pause
-            )
+            stalled.next_attempt_at = None if stalled.attempts >= MAX_ATTEMPTS else timezone.now() + pause
             stalled.save(update_fields=["attempts", "last_error", "next_attempt_at"])
     return passed

@@ -54,7 +54,9 @@ class DeliveryAdmin(HubModelAdmin):
     readonly_fields = fields
     empty_icon = "send"
     empty_title = "Nothing was sent yet"
-    empty_text = "Each event that an endpoint listens for becomes a delivery, and each try at it is kept here."
+    empty_text = (
+        "Each event that an endpoint listens for becomes a delivery, and each try at it is kept here."
+    )
     empty_action = ("Add an endpoint", "admin:webhooks_webhookendpoint_add")
 
     def get_search_results(
@@ -164,7 +166,9 @@ class DeliveryAdmin(HubModelAdmin):
             }
             for attempt in tries
         ]
-        return render_to_string("hub/webhooks/attempts.html", {"rows": rows, "more": obj.attempts - len(rows)})
+        return render_to_string(
+            "hub/webhooks/attempts.html", {"rows": rows, "more": obj.attempts - len(rows)}
+        )
 
     # --- deeds
 
@@ -192,9 +196,7 @@ class DeliveryAdmin(HubModelAdmin):
         permissions=["retry"],
         text="The same id and bytes, now. One that was delivered already is sent as a new delivery.",
     )
-    def retry(
-        self, request: HttpRequest, objects: models.QuerySet[Delivery]
-    ) -> HttpResponseRedirect | None:
+    def retry(self, request: HttpRequest, objects: models.QuerySet[Delivery]) -> HttpResponseRedirect | None:
         chosen = list(objects.values_list("pk", flat=True)[:1001])
         if len(chosen) > 1000:
             messages.error(request, "At most 1,000 at once; an endpoint's “Replay since” has no such limit.")

@@ -49,6 +49,8 @@ from apps.webhooks.validation import url_problems
 class EndpointChangeList(HubChangeList):
     """Puts the last day of the endpoints on the page onto its rows: two queries for all of them."""
 
+    result_list: Any
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         rows = list(self.result_list)
@@ -227,7 +229,9 @@ class WebhookEndpointAdmin(HubModelAdmin):
             "rate": activity.success_rate,
             "latency": milliseconds(activity.average_ms),
             "chart": bar_chart(labels, series, unit="attempts"),
-            "ladder": ", ".join(since_text(pause) if pause >= 1 else duration(pause) for pause in pauses if pause),
+            "ladder": ", ".join(
+                since_text(pause) if pause >= 1 else duration(pause) for pause in pauses if pause
+            ),
             "timeout": f"{timeout_of(endpoint):g} s",
             "paused": ago(endpoint.paused_at),
             "probe": ago(endpoint.next_probe_at) if endpoint.next_probe_at else "",
@@ -345,7 +349,7 @@ class WebhookEndpointAdmin(HubModelAdmin):
             "secret": secret,
             "back": self.object_url(endpoint),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         response = TemplateResponse(request, "hub/webhooks/secret.html", context)
         response["Cache-Control"] = "no-store"
         return response
@@ -382,7 +386,9 @@ class WebhookEndpointAdmin(HubModelAdmin):
         text="What happens meanwhile is held, and sent when the endpoint is resumed.",
         form_class=PauseForm,
     )
-    def pause(self, request: HttpRequest, objects: models.QuerySet[WebhookEndpoint], form: forms.Form) -> None:
+    def pause(
+        self, request: HttpRequest, objects: models.QuerySet[WebhookEndpoint], form: forms.Form
+    ) -> None:
         chosen = objects.filter(status=EndpointStatus.ACTIVE)
         for endpoint in chosen:
             pausing.pause(endpoint=endpoint, actor=request.actor, reason=form.cleaned_data["reason"])  # type: ignore[attr-defined]

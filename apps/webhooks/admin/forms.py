@@ -83,7 +83,7 @@ class EndpointForm(forms.ModelForm):
     """An endpoint. What is secret is written here and never shown again."""
 
     events = LinesField(
-        help_text="One a line: an event type such as clients.updated, a wildcard such as clients.*, or * for all.",
+        help_text="One a line: a type such as clients.updated, a wildcard such as clients.*, or * for all.",
         widget=MonoTextarea({"rows": 4}),
     )
     custom_headers = HeadersField(
@@ -224,7 +224,7 @@ class TestForm(forms.Form):
     event_type = forms.ChoiceField(
         label="Event type", choices=_event_choices, initial=TEST, widget=UnfoldAdminSelectWidget
     )
-    data = JSONFormField(
+    data = JSONFormField(  # type: ignore[assignment]
         label="Data",
         required=False,
         help_text="A JSON object to send instead of the type's sample. Empty: the sample.",
@@ -261,4 +261,3 @@ class ReplayForm(forms.Form):
         widget=UnfoldAdminSplitDateTimeWidget, initial=lambda: timezone.now() - timedelta(hours=24)
     )
     what = forms.ChoiceField(choices=What.choices, initial=What.FAILED, widget=UnfoldAdminSelectWidget)
-

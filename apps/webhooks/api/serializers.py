@@ -35,10 +35,18 @@ class DeliverySettingsSerializer(StrictSerializer):
     """How deliveries are sent, and tried again."""
 
     timeout = serializers.IntegerField(
-        required=False, allow_null=True, min_value=1, max_value=60, help_text="Seconds; null: the hub's setting."
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=60,
+        help_text="Seconds; null: the hub's setting.",
     )
     retry_attempts = serializers.IntegerField(
-        required=False, allow_null=True, min_value=0, max_value=50, help_text="null: as the schedule has steps."
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=50,
+        help_text="null: as the schedule has steps.",
     )
     retry_intervals = _numbers(
         serializers.FloatField(), "Seconds before each retry; empty: the hub's schedule, 5 s to 24 h."
@@ -303,7 +311,9 @@ class TestResultSerializer(AttemptSerializer):
 class TestSerializer(StrictSerializer):
     __test__ = False
     event_type = serializers.CharField(required=False, default=TEST, max_length=100)
-    data = serializers.DictField(required=False, help_text="Instead of the type's sample.")
+    data = serializers.DictField(  # type: ignore[assignment]
+        required=False, help_text="Instead of the type's sample."
+    )
 
 
 class PauseSerializer(StrictSerializer):

@@ -32,9 +32,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "health": {"max_consecutive_failures": "max_consecutive_failures"},
 }  # fmt: skip
-_POINTERS = {
-    field: f"/{group}/{name}" for group, names in GROUPS.items() for name, field in names.items()
-}
+_POINTERS = {field: f"/{group}/{name}" for group, names in GROUPS.items() for name, field in names.items()}
 # The parts of an authentication that are no secrets.
 _OPEN_PARTS = frozenset({"username", "header"})
 

@@ -78,7 +78,10 @@ class WebhookViewSet(HubViewSet):
     query_parameters = {
         "list": [
             Parameter(
-                "status", "Only endpoints in this state.", choices=tuple(EndpointStatus.values), column="status"
+                "status",
+                "Only endpoints in this state.",
+                choices=tuple(EndpointStatus.values),
+                column="status",
             ),
             Parameter(
                 "health",
@@ -97,7 +100,9 @@ class WebhookViewSet(HubViewSet):
 
     def get_queryset(self) -> QuerySet[WebhookEndpoint]:
         event = self.parameters.get("event", "") if self.what == "list" else ""
-        return selectors.endpoints_of(self.organization, event=event).select_related("organization", "project")
+        return selectors.endpoints_of(self.organization, event=event).select_related(
+            "organization", "project"
+        )
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Read an endpoint, with its numbers and last deliveries"""
@@ -197,9 +202,7 @@ class WebhookViewSet(HubViewSet):
             endpoint=self.get_object(), actor=self.actor, keep_for=keep_for, secret=values["secret"]
         )
         data = {"secret": secret, "old_secret_ends_at": timezone.now() + keep_for}
-        return Response(
-            wire.SecretSerializer(data).data, status=201, headers={"Cache-Control": "no-store"}
-        )
+        return Response(wire.SecretSerializer(data).data, status=201, headers={"Cache-Control": "no-store"})
 
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, id: str) -> Response:
@@ -319,7 +322,9 @@ class DeliveryViewSet(HubViewSet):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Read a delivery with the exact bytes of its message"""
-        return Response(self.represent(self.get_object(), lambda row: wire.DeliveryDetailSerializer(row).data))
+        return Response(
+            self.represent(self.get_object(), lambda row: wire.DeliveryDetailSerializer(row).data)
+        )
 
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, id: str) -> Response:

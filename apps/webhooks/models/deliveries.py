@@ -14,12 +14,18 @@ KEPT_BODY = 16 * 1024
 
 
 class Payload(TimeOrdered):
-    """The exact bytes of a message: stored once, signed and sent as they are to every endpoint that gets them."""
+    """The exact bytes of a message: stored once, signed and sent as they are to every endpoint that gets
+    them.
+    """
 
     PREFIX = "pay"
 
     organization = models.ForeignKey(
-        "tenants.Organization", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+        "tenants.Organization",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     # The `webhook-id` header: the same at every try, retry and replay, so that receivers can deduplicate.
     message_id = models.CharField(max_length=64)
@@ -46,7 +52,11 @@ class Delivery(TimeOrdered, Leased):
 
     # Written in bulk by the fan-out, which holds all of them: no constraint trigger per row.
     organization = models.ForeignKey(
-        "tenants.Organization", on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+        "tenants.Organization",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     endpoint = models.ForeignKey(
         "webhooks.WebhookEndpoint",
@@ -130,7 +140,10 @@ class Delivery(TimeOrdered, Leased):
 
 
 class DeliveryAttempt(TimeOrdered):
-    """One HTTP try at a delivery. The row is written before the request; without `finished_at` it is under way."""
+    """One HTTP try at a delivery.
+
+    The row is written before the request; without `finished_at` it is under way.
+    """
 
     PREFIX = "att"
 

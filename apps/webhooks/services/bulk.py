@@ -1,8 +1,8 @@
 """Many rows in one statement, for the paths where building model instances would be the cost.
 
 PostgreSQL: INSERT … SELECT and UPDATE … FROM over unnest() of one array per column. SQLite: the same
-statement row by row, which costs little inside the process. Values are plain: UUIDs, aware datetimes, numbers,
-texts, bytes; JSON columns take JSON text.
+statement row by row, which costs little inside the process. Values are plain: UUIDs, aware datetimes,
+numbers, texts, bytes; JSON columns take JSON text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _field(model: type[models.Model], name: str) -> Field[Any, Any]:
 
 
 def _column(model: type[models.Model], name: str) -> str:
-    return connection.ops.quote_name(_field(model, name).column)
+    return connection.ops.quote_name(str(_field(model, name).column))
 
 
 def _array(field: Field[Any, Any]) -> str:

@@ -8,8 +8,8 @@ Endpoints are found by jumping along the index of due work, and each contributes
 queue, so that neither a flood for one endpoint nor a hundred thousand waiting deliveries slow a claim down.
 """
 
-# The texts put into statements here are names of tables and columns and numbers of ours; values are parameters.
 # ruff: noqa: S608
+# The texts put into statements here are names of tables and columns and numbers of ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -42,8 +42,8 @@ _CLAIMED = (
 )  # fmt: skip
 _KEYS = ("id", "endpoint_id", "organization_id", "event_id", "payload_id")
 _ATTEMPT = (
-    "id", "delivery_id", "endpoint_id", "number", "is_test", "started_at", "error_code", "error", "request_headers",
-    "response_headers", "response_body",
+    "id", "delivery_id", "endpoint_id", "number", "is_test", "started_at", "error_code", "error",
+    "request_headers", "response_headers", "response_body",
 )  # fmt: skip
 
 
@@ -117,13 +117,7 @@ def claim(*, owner: str, room: int, only: UUID | None = None) -> Claim:
         bulk.insert(
             DeliveryAttempt,
             _ATTEMPT,
-            [
-                (
-                    attempt, row["id"], row["endpoint_id"], row["attempts"], row["cause"] == Cause.TEST, now,
-                    "", "", "{}", "{}", "",
-                )  # fmt: skip
-                for attempt, row in zip(attempts, rows, strict=True)
-            ],
+            [_attempt_row(attempt, row, now) for attempt, row in zip(attempts, rows, strict=True)],
         )
     payloads = {
         payload.pk: payload for payload in Payload.objects.filter(pk__in={row["payload_id"] for row in rows})
@@ -175,7 +169,8 @@ def heads(now: datetime) -> list[Head]:
                 (SELECT count(*) FROM {_ATTEMPTS} WHERE endpoint_id = found.id AND started_at > %s) END
         FROM (
             SELECT e.id, e.version, o.allow_http, e.status = 'paused' AS probe,
-                e.max_concurrency, e.rate_limit_per_second AS per_second, e.rate_limit_per_minute AS per_minute,
+                e.max_concurrency,
+                e.rate_limit_per_second AS per_second, e.rate_limit_per_minute AS per_minute,
                 (SELECT next_attempt_at FROM {_DELIVERIES}
                  WHERE {_WAITING} AND endpoint_id = e.id ORDER BY next_attempt_at LIMIT 1) AS oldest
             FROM due
@@ -262,7 +257,9 @@ def _front(quotas: dict[UUID, int], now: datetime) -> list[UUID]:
 
 
 def _lease(chosen: Sequence[UUID], owner: str, now: datetime) -> list[dict[str, Any]]:
-    """Move the chosen deliveries to delivering under a new token; those that somebody else moved are left out."""
+    """Move the chosen deliveries to delivering under a new token; those that somebody else moved are left
+    out.
+    """
     if not chosen:
         return []
     postgresql = connection.vendor == "postgresql"
@@ -288,6 +285,14 @@ def _lease(chosen: Sequence[UUID], owner: str, now: datetime) -> list[dict[str, 
     return [rows[key] for key in chosen if key in rows]
 
 
+def _attempt_row(attempt_id: UUID, row: dict[str, Any], now: datetime) -> tuple[Any, ...]:
+    """An attempt that is under way, in the order of `_ATTEMPT`."""
+    is_test = row["cause"] == Cause.TEST
+    return (
+        attempt_id, row["id"], row["endpoint_id"], row["attempts"], is_test, now, "", "", "{}", "{}", "",
+    )  # fmt: skip
+
+
 def _single(delivery_id: UUID) -> list[Head]:
     row = (
         Delivery.objects.filter(pk=delivery_id)
@@ -306,7 +311,9 @@ def _move_probes(probing: Sequence[Head], now: datetime) -> None:
         ).update(next_probe_at=now + health.PROBE_EVERY)
 
 
-def _job(row: dict[str, Any], attempt_id: UUID, head: Head, payload: Payload | None, now: datetime) -> Claimed:
+def _job(
+    row: dict[str, Any], attempt_id: UUID, head: Head, payload: Payload | None, now: datetime
+) -> Claimed:
     return Claimed(
         id=row["id"],
         endpoint_id=row["endpoint_id"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -24,9 +25,9 @@ from apps.webhooks.statuses import DELIVERY_TRANSITIONS, WAITING, Cause, Deliver
 def retry(*, delivery: Delivery, actor: Actor) -> Delivery:
     """Send a delivery again, now: the same id, the same bytes. Returns the delivery that will be sent.
 
-    One that waits goes at once instead of at its next step; one that failed or was cancelled starts its schedule
-    over; one that was delivered is replayed as a new delivery. A paused endpoint's is held like the rest.
-    Raises EndpointNotSending, and RaceLost for one that is under way.
+    One that waits goes at once instead of at its next step; one that failed or was cancelled starts its
+    schedule over; one that was delivered is replayed as a new delivery. A paused endpoint's is held like
+    the rest. Raises EndpointNotSending, and RaceLost for one that is under way.
     """
     sent = _again(delivery)
     entries.record(
@@ -57,7 +58,7 @@ def _again(delivery: Delivery) -> Delivery:
     if fresh.status not in WAITING and fresh.ordering_key:
         queue = fifo.FifoQueue({fresh.endpoint_id})
         due_at = queue.due_at(fresh.endpoint_id, fresh.ordering_key, now)  # type: ignore[assignment]
-    restart = {} if fresh.status in WAITING else {"step": 0}
+    restart: dict[str, Any] = {} if fresh.status in WAITING else {"step": 0}
     move(fresh, DeliveryStatus.PENDING, DELIVERY_TRANSITIONS, next_attempt_at=due_at, **restart)
     enqueue("webhooks.drain", queue="webhooks")
     return fresh

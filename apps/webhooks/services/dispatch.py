@@ -1,7 +1,7 @@
 """Sending what is due: claim, send concurrently, record, and again, for as long as there is work.
 
-One loop runs per worker; any number of workers may run theirs at once. The database is used by the thread that
-calls `drain`; the requests run in the sender's event loop.
+One loop runs per worker; any number of workers may run theirs at once. The database is used by the thread
+that calls `drain`; the requests run in the sender's event loop.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def drain(
 ) -> Drained:
     """Deliver what is due, and what becomes due meanwhile.
 
-    Returns when nothing was due for `linger` seconds, or, after `seconds` or when `stop()` says so, as soon as
-    what is under way has ended. `hand_over` is called before that wait: a receiver that hangs must not keep the
-    next loop from serving the others.
+    Returns when nothing was due for `linger` seconds, or, after `seconds` or when `stop()` says so, as soon
+    as what is under way has ended. `hand_over` is called before that wait: a receiver that hangs must not
+    keep the next loop from serving the others.
     """
     with Sender() as sender:
         loop = _Loop(sender=sender, owner=owner_name(), most=in_flight)
@@ -67,16 +67,19 @@ def drain(
             if ending and not loop.flying:
                 return loop.done
             claimed = 0 if ending else loop.claim()
-            loop.collect(wait=0.0 if claimed else POLL_SECONDS)
+            recorded = loop.collect(wait=0.0 if claimed else POLL_SECONDS)
             loop.renew()
-            if claimed or loop.flying or loop.held_back:
+            # What was recorded may have let the next of an ordering key go.
+            if claimed or recorded or loop.flying or loop.held_back:
                 quiet_since = time.monotonic()
             elif time.monotonic() - quiet_since >= linger:
                 return loop.done
 
 
 def deliver(delivery_id: UUID) -> bool:
-    """Send one waiting delivery now, whatever its time, in this thread; False if another worker has it already."""
+    """Send one waiting delivery now, whatever its time, in this thread; False if another worker has it
+    already.
+    """
     owner = owner_name()
     jobs = claims.claim(owner=owner, room=1, only=delivery_id).jobs
     if not jobs:
@@ -132,23 +135,26 @@ class _Loop:
                 self.sender.finish(_unsendable(job, f"The request cannot be built ({type(error).__name__})."))
         self.sender.submit(work)
 
-    def collect(self, *, wait: float) -> None:
-        """Record what has come back, gathering a little so that one transaction serves many."""
+    def collect(self, *, wait: float) -> int:
+        """Record what has come back, gathered a little so that one transaction serves many; returns how many."""
         outcomes = self.sender.collect(wait=wait, most=BATCH)
         if outcomes and len(outcomes) < min(BATCH, len(self.flying)):
             time.sleep(GATHER_SECONDS)
             outcomes += self.sender.collect(wait=0.0, most=BATCH - len(outcomes))
         if not outcomes:
-            return
+            return 0
         kept = self._record(outcomes)
         self.done.sent += len(outcomes)
         self.done.delivered += sum(outcome.succeeded for outcome in outcomes)
         self.done.lost += len(outcomes) - kept
         for outcome in outcomes:
             self.flying.pop(outcome.job.id, None)
+        return len(outcomes)
 
     def _record(self, outcomes: Sequence[Outcome]) -> int:
-        """Record, again if the database fails for a moment; in the end the leases run out and it is sent again."""
+        """Record, again if the database fails for a moment; in the end the leases run out and it is sent
+        again.
+        """
         for attempt in range(1, _TRIES + 1):
             try:
                 return results.record(outcomes, self.used, owner=self.owner)

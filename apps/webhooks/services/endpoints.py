@@ -33,7 +33,8 @@ from apps.webhooks.validation import problems, url_problems
 EDITABLE = (
     "name", "description", "url", "method", "events", "event_filters", "headers", "auth_type", "auth_config",
     "timeout", "retry_attempts", "retry_intervals", "retry_on_status", "ordering", "max_concurrency",
-    "batch_delivery", "batch_size", "batch_window", "payload_format", "include_full_payload", "include_metadata",
+    "batch_delivery", "batch_size", "batch_window", "payload_format", "include_full_payload",
+    "include_metadata",
     "include_timestamp", "custom_template", "rate_limit_per_second", "rate_limit_per_minute", "ip_allow_list",
     "validate_ssl", "sign_payload", "signature_header", "max_consecutive_failures", "project",
 )  # fmt: skip
@@ -57,10 +58,11 @@ def create(
     looked_up: bool = False,
     **options: Any,
 ) -> WebhookEndpoint:
-    """Create an endpoint; `options` are the fields of EDITABLE. Its `secret` can be read here, and never again.
+    """Create an endpoint; `options` are the fields of EDITABLE. Its `secret` can be read here, and never
+    again.
 
-    Looks the URL's name up, so call it outside of transactions; or call `url_problems` before, and say so with
-    `looked_up`. Raises InvalidInput with a pointer per field.
+    Looks the URL's name up, so call it outside of transactions; or call `url_problems` before, and say so
+    with `looked_up`. Raises InvalidInput with a pointer per field.
     """
     endpoint = WebhookEndpoint(organization=organization, status=status, created_by=actor.label[:200])
     endpoint.secret = secret or settings.HUB.webhook_secret or signing.generate_secret()
@@ -187,8 +189,8 @@ def rotate_secret(
         if keep_for:
             if len(alive) >= MAX_PREVIOUS_SECRETS:
                 raise Conflict(
-                    f"{MAX_PREVIOUS_SECRETS} old secrets of {endpoint} are still alive: wait until one expires, "
-                    "or rotate without keeping the old one."
+                    f"{MAX_PREVIOUS_SECRETS} old secrets of {endpoint} are still alive: wait until one "
+                    "expires, or rotate without keeping the old one."
                 )
             alive.insert(0, {"secret": row.secret, "expires_at": (now + keep_for).isoformat()})
         row.secret, row.previous_secrets, row.version = fresh, alive, row.version + 1
@@ -241,9 +243,9 @@ def send_test(
 ) -> DeliveryAttempt:
     """Send a sample message now, on the way that every message goes, and return the attempt.
 
-    `event_type` is one of the catalog; `data` replaces its sample. Tests are never retried and do not count for
-    the endpoint's health. It calls the receiver, so call it outside of transactions. Raises InvalidInput,
-    EndpointNotSending for a removed endpoint.
+    `event_type` is one of the catalog; `data` replaces its sample. Tests are never retried and do not count
+    for the endpoint's health. It calls the receiver, so call it outside of transactions. Raises
+    InvalidInput, EndpointNotSending for a removed endpoint.
     """
     if endpoint.removed_at is not None:
         raise EndpointNotSending(f"{endpoint} was removed.")
@@ -270,9 +272,7 @@ def send_test(
 
 
 @transaction.atomic
-def _owe_test(
-    endpoint: WebhookEndpoint, event_type: str, version: int, data: Mapping[str, Any]
-) -> Delivery:
+def _owe_test(endpoint: WebhookEndpoint, event_type: str, version: int, data: Mapping[str, Any]) -> Delivery:
     now = timezone.now()
     message = Message(
         id=ids.public("evt", ids.uuid7()),

@@ -25,7 +25,9 @@ class FifoQueue:
         if not endpoint_ids:
             return
         lock_endpoints(endpoint_ids)
-        waiting = Delivery.objects.filter(endpoint_id__in=endpoint_ids, status__in=OPEN).exclude(ordering_key="")
+        waiting = Delivery.objects.filter(endpoint_id__in=endpoint_ids, status__in=OPEN).exclude(
+            ordering_key=""
+        )
         self._taken.update(waiting.order_by().values_list("endpoint_id", "ordering_key").distinct())
 
     def due_at(self, endpoint_id: UUID, key: str, now: datetime) -> datetime | None:

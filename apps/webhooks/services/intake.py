@@ -87,7 +87,9 @@ def message_of(event: Event) -> Message:
 def owe(
     organization_id: UUID, pairs: Sequence[tuple[Event, Sequence[WebhookEndpoint]]], *, cause: Cause
 ) -> int:
-    """Write payloads and deliveries for events and the endpoints that get them; returns how many deliveries."""
+    """Write payloads and deliveries for events and the endpoints that get them; returns how many
+    deliveries.
+    """
     now = timezone.now()
     payloads: list[tuple[Any, ...]] = []
     deliveries: list[tuple[Any, ...]] = []
@@ -146,4 +148,3 @@ def insert_deliveries(rows: Sequence[tuple[Any, ...]]) -> None:
     if rows:
         bulk.insert(Delivery, _DELIVERY, rows)
         enqueue("webhooks.drain", queue="webhooks")
-

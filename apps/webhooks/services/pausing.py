@@ -42,8 +42,8 @@ def pause(
 ) -> WebhookEndpoint:
     """Hold the endpoint's deliveries until it is resumed.
 
-    With `probe_at` the hub lets one held delivery through from then on, and resumes by itself when it arrives.
-    Raises RaceLost unless the endpoint is active.
+    With `probe_at` the hub lets one held delivery through from then on, and resumes by itself when it
+    arrives. Raises RaceLost unless the endpoint is active.
     """
     before = endpoint.status
     move(
@@ -65,7 +65,11 @@ def pause(
         changes={"status": [before, endpoint.status], "pause_reason": ["", endpoint.pause_reason]},
     )
     tell(
-        endpoint, events.ENDPOINT_PAUSED, reason=endpoint.pause_reason, paused_by=actor.label, automatic=automatic
+        endpoint,
+        events.ENDPOINT_PAUSED,
+        reason=endpoint.pause_reason,
+        paused_by=actor.label,
+        automatic=automatic,
     )
     return endpoint
 
@@ -92,9 +96,9 @@ def resume(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
         **_next_version(endpoint),
     )
     # Those that had failed wait for their next step: the receiver is back, so they go now, oldest first.
-    Delivery.objects.filter(
-        endpoint=endpoint, status__in=WAITING, next_attempt_at__isnull=False
-    ).exclude(next_attempt_at=F("created_at")).update(next_attempt_at=F("created_at"))
+    Delivery.objects.filter(endpoint=endpoint, status__in=WAITING, next_attempt_at__isnull=False).exclude(
+        next_attempt_at=F("created_at")
+    ).update(next_attempt_at=F("created_at"))
     entries.record(
         organization=endpoint.organization,
         actor=actor,
@@ -102,16 +106,14 @@ def resume(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
         target=endpoint,
         changes={"status": [before, endpoint.status]},
     )
-    tell(
-        endpoint, events.ENDPOINT_RESUMED, resumed_by=actor.label, automatic=actor.kind == SYSTEM.kind
-    )
+    tell(endpoint, events.ENDPOINT_RESUMED, resumed_by=actor.label, automatic=actor.kind == SYSTEM.kind)
     enqueue("webhooks.drain", queue="webhooks")
     return endpoint
 
 
 @transaction.atomic
 def deactivate(*, endpoint: WebhookEndpoint, actor: Actor) -> int:
-    """Switch the endpoint off: it hears nothing more, and what is waiting is cancelled. Returns how many were.
+    """Switch the endpoint off: it hears nothing more, and what waits is cancelled. Returns how many were.
 
     Raises RaceLost if it is inactive already.
     """

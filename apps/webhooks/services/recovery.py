@@ -1,15 +1,19 @@
-"""What a sweep does besides sending: take over from killed workers, and give up on endpoints that never came back."""
+"""What a sweep does besides sending: take over from killed workers, and give up on endpoints that never
+came back.
+"""
 
 from __future__ import annotations
 
 import logging
+from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Count
 from django.utils import timezone
 
+from apps.audit.services import entries
 from apps.kernel.states import move
 from apps.tenants.principals import SYSTEM
-from apps.audit.services import entries
 from apps.webhooks import health
 from apps.webhooks.models import Delivery, DeliveryAttempt, WebhookEndpoint
 from apps.webhooks.services import fifo, pausing
@@ -54,15 +58,14 @@ def recover(*, limit: int = 1000) -> int:
             **back,
         )
         fifo.release(
-            {(row.endpoint_id, row.ordering_key) for row in rows if row.pk in hopeless and row.ordering_key}, now
+            {(row.endpoint_id, row.ordering_key) for row in rows if row.pk in hopeless and row.ordering_key},
+            now,
         )
     logger.warning("%s deliveries were taken over from workers that ended.", len(rows))
     return len(rows)
 
 
-def _interrupted_too_often(delivery_ids: list[object]) -> set[object]:
-    from django.db.models import Count
-
+def _interrupted_too_often(delivery_ids: list[UUID]) -> set[UUID]:
     often = (
         DeliveryAttempt.objects.filter(delivery_id__in=delivery_ids, error_code=INTERRUPTED)
         .order_by()
@@ -74,7 +77,9 @@ def _interrupted_too_often(delivery_ids: list[object]) -> set[object]:
 
 
 def give_up() -> int:
-    """Mark endpoints as failed that paused themselves 30 days ago and never came back; what they held is cancelled."""
+    """Mark endpoints as failed that paused themselves 30 days ago and never came back; what they held is
+    cancelled.
+    """
     cutoff = timezone.now() - health.GIVE_UP_AFTER
     stale = WebhookEndpoint.objects.kept().filter(next_probe_at__isnull=False, paused_at__lt=cutoff)
     count = 0

@@ -1,8 +1,11 @@
-"""Sending again what an endpoint got, or did not get, since a time. The same ids and bytes as the first time."""
+"""Sending again what an endpoint got, or did not get, since a time.
+
+The same ids and bytes as the first time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -104,7 +107,7 @@ class _Chunk:
     """A stretch of an endpoint's history: what of it is to be sent again."""
 
     failed: list[UUID]
-    delivered: list[dict[str, Any]]
+    delivered: Sequence[Mapping[str, Any]]
     missing: list[Event]
 
     @property
@@ -158,9 +161,9 @@ def _missed_events(endpoint: WebhookEndpoint, start: UUID, end: UUID) -> Iterato
         found = list(rows.filter(id__gte=after).order_by("id")[:CHUNK])
         heard = [event for event in found if hears(endpoint, event)]
         owed = set(
-            Delivery.objects.filter(endpoint=endpoint, event_id__in=[event.pk for event in heard]).values_list(
-                "event_id", flat=True
-            )
+            Delivery.objects.filter(
+                endpoint=endpoint, event_id__in=[event.pk for event in heard]
+            ).values_list("event_id", flat=True)
         )
         missing = [event for event in heard if event.pk not in owed]
         if missing:
@@ -185,7 +188,9 @@ def _owe_again(endpoint: WebhookEndpoint, chunk: _Chunk) -> Replay:
         fifo.release(keys, now)
         enqueue("webhooks.drain", queue="webhooks")
     if chunk.delivered:
-        queue = fifo.FifoQueue({endpoint.pk} if any(row["ordering_key"] for row in chunk.delivered) else set())
+        queue = fifo.FifoQueue(
+            {endpoint.pk} if any(row["ordering_key"] for row in chunk.delivered) else set()
+        )
         insert_deliveries(
             [
                 delivery_row(

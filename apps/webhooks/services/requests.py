@@ -1,4 +1,6 @@
-"""Building the request of an attempt: an endpoint's settings, opened once, and the signed headers of each message."""
+"""Building the request of an attempt: an endpoint's settings, opened once, and the signed headers of each
+message.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Settings:
     version: int
     method: str
     url: str = field(repr=False)
-    secrets: tuple[tuple[str, datetime | None], ...] = field(repr=False)  # with the end of each, current first
+    secrets: tuple[tuple[str, datetime | None], ...] = field(
+        repr=False
+    )  # with the end of each, current first
     plain_headers: tuple[tuple[str, str], ...] = field(repr=False)
     secret_headers: tuple[tuple[str, str], ...] = field(repr=False)
     legacy_header: str
@@ -81,7 +85,9 @@ def narrowed(policy: OutboundPolicy, networks: Iterable[str]) -> OutboundPolicy:
 def settings_of(endpoint: WebhookEndpoint) -> Settings:
     """Open an endpoint's settings."""
     plain, secret = _given_headers(endpoint)
-    older = [(entry["secret"], datetime.fromisoformat(entry["expires_at"])) for entry in endpoint.previous_secrets]
+    older = [
+        (entry["secret"], datetime.fromisoformat(entry["expires_at"])) for entry in endpoint.previous_secrets
+    ]
     return Settings(
         id=endpoint.pk,
         version=endpoint.version,
@@ -95,7 +101,9 @@ def settings_of(endpoint: WebhookEndpoint) -> Settings:
         verify=endpoint.validate_ssl,
         networks=tuple(endpoint.ip_allow_list),
         schedule=schedule_of(
-            intervals=endpoint.retry_intervals, attempts=endpoint.retry_attempts, fallback=configured_schedule()
+            intervals=endpoint.retry_intervals,
+            attempts=endpoint.retry_attempts,
+            fallback=configured_schedule(),
         ),
         retry_on=tuple(endpoint.retry_on_status),
     )
@@ -178,9 +186,15 @@ class SettingsCache:
         self._known: dict[UUID, Settings] = {}
 
     def get(self, jobs: Iterable[Claimed]) -> dict[UUID, Settings]:
-        """The settings of the endpoints of some jobs, at the versions that the jobs were claimed with or newer."""
+        """The settings of the endpoints of some jobs, at the versions that the jobs were claimed with or
+        newer.
+        """
         needed = {job.endpoint_id: job.version for job in jobs}
-        stale = [key for key, version in needed.items() if key not in self._known or self._known[key].version < version]
+        stale = [
+            key
+            for key, version in needed.items()
+            if key not in self._known or self._known[key].version < version
+        ]
         if stale:
             for endpoint in WebhookEndpoint.objects.filter(pk__in=stale):
                 self._known[endpoint.pk] = settings_of(endpoint)

@@ -1,4 +1,5 @@
-"""Recording what became of attempts: many at once, in one transaction, each only under the lease it was made with.
+"""Recording what became of attempts: many at once, in one transaction, each only under the lease it was made
+with.
 
 A worker whose lease ran out records nothing about a delivery: another one has it. The attempt's own row still
 tells what happened.
@@ -35,21 +36,27 @@ _ATTEMPT = (
     "response_body",
 )  # fmt: skip
 _DELIVERY = (
-    "status", "step", "next_attempt_at", "delivered_at", "last_status", "last_error", "updated_at", "lease_owner",
-    "lease_until",
+    "status", "step", "next_attempt_at", "delivered_at", "last_status", "last_error", "updated_at",
+    "lease_owner", "lease_until",
 )  # fmt: skip
 _MAX_HEADERS = 64
 _MAX_HEADER_VALUE = 1024
 
 
 def record(
-    outcomes: Sequence[Outcome], settings: Mapping[UUID, Settings], *, owner: str, rng: random.Random | None = None
+    outcomes: Sequence[Outcome],
+    settings: Mapping[UUID, Settings],
+    *,
+    owner: str,
+    rng: random.Random | None = None,
 ) -> int:
     """Write the outcomes of attempts; returns how many of their deliveries were still ours."""
     if not outcomes:
         return 0
     now = timezone.now()
-    decided = [(outcome, _decide(outcome, settings.get(outcome.job.endpoint_id), now, rng)) for outcome in outcomes]
+    decided = [
+        (outcome, _decide(outcome, settings.get(outcome.job.endpoint_id), now, rng)) for outcome in outcomes
+    ]
     with transaction.atomic():
         fifo.lock_endpoints(o.job.endpoint_id for o in outcomes if o.job.ordering_key)
         held = bulk.update(
@@ -129,7 +136,9 @@ def _told(outcome: Outcome, settings: Settings | None) -> tuple[Any, ...]:
 
 
 def _shown_body(text: str, settings: Settings | None) -> str:
-    """The first 16 KiB of an answer, as text that any database takes, with our secrets masked if it echoes them."""
+    """The first 16 KiB of an answer, as text that any database takes, with our secrets masked if it echoes
+    them.
+    """
     text = text[:KEPT_BODY].replace("\x00", "\ufffd")
     text = text.encode("utf-8", "replace")[:KEPT_BODY].decode("utf-8", "ignore")
     if settings is not None:
@@ -208,13 +217,13 @@ def _pause_or_resume(endpoint: WebhookEndpoint, outcomes: Sequence[Outcome], now
             now=now,
         )
         if reason:
-            pausing.pause(
-                endpoint=endpoint, actor=SYSTEM, reason=reason, probe_at=now + health.PROBE_EVERY
-            )
+            pausing.pause(endpoint=endpoint, actor=SYSTEM, reason=reason, probe_at=now + health.PROBE_EVERY)
 
 
 def _tell_exhausted(outcomes: Sequence[Outcome]) -> None:
-    """Say which deliveries are given up; never about a notice of ours, or two dead endpoints would feed each other."""
+    """Say which deliveries are given up; never about a notice of ours, or two dead endpoints would feed
+    each other.
+    """
     foreign = [o for o in outcomes if not o.job.event_type.startswith(events.OWN_PREFIX)]
     if not foreign:
         return

@@ -47,7 +47,10 @@ class Outcome:
 
 
 class Sender:
-    """`submit` requests, `collect` outcomes. A context manager; leaving it abandons what is still in flight."""
+    """`submit` requests, `collect` outcomes.
+
+    A context manager; leaving it abandons what is still in flight.
+    """
 
     def __init__(self) -> None:
         self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()

@@ -27,7 +27,8 @@ class Turn:
 
 @contextmanager
 def turn_in_worker(name: str) -> Iterator[Turn]:
-    """The turn of one thread or child of this worker at `name`. The lock ends with the process, however it ends.
+    """The turn of one thread or child of this worker at `name`. The lock ends with the process, however it
+    ends.
 
     A file lock, because the children of a prefork worker share no memory; per worker and not per machine,
     because more workers shall do more.
