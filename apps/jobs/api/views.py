@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from django.core.files.base import File
 from django.db import models
 from django.http import FileResponse, HttpResponse
 from django.utils import timezone
@@ -411,11 +410,4 @@ class ExportDownloadView(_JobView):
 
 
 def file_response(artifact: JobArtifact) -> FileResponse:
-    """The stored file as a download that no browser shows or guesses about."""
-    file: File[Any] = downloads.open_artifact(artifact)
-    response = FileResponse(
-        file, as_attachment=True, filename=artifact.filename, content_type=artifact.mime_type
-    )
-    response.headers["Cache-Control"] = "private, no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+    return downloads.response(artifact, downloads.open_artifact(artifact))

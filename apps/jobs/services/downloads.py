@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core import signing
 from django.core.files.base import File
+from django.http import FileResponse
 from django.utils import timezone
 
 from apps.audit.services import entries
@@ -76,6 +77,28 @@ def problem_file(job: Job, kind: str) -> JobArtifact:
     if artifact is None or artifact.is_expired:
         raise NotFound(f"{job.number} has no such file: no row was wrong, or it is no longer kept.")
     return artifact
+
+
+def file_of(job: Job, kind: str) -> JobArtifact:
+    """Any of a job's files. Raises NotFound or NotReady."""
+    if kind == ArtifactKind.OUTPUT:
+        return output_of(job)
+    if kind in (ArtifactKind.REJECTED, ArtifactKind.ERRORS):
+        return problem_file(job, kind)
+    artifact = JobArtifact.objects.select_related("job").filter(job=job, kind=kind).first()
+    if artifact is None or artifact.is_expired:
+        raise NotFound(f"{job.number} has no such file any more.")
+    return artifact
+
+
+def response(artifact: JobArtifact, file: File[Any]) -> FileResponse:
+    """The stored file as a download that no browser shows or guesses about."""
+    answer = FileResponse(
+        file, as_attachment=True, filename=artifact.filename, content_type=artifact.mime_type
+    )
+    answer.headers["Cache-Control"] = "private, no-store"
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer
 
 
 def open_artifact(artifact: JobArtifact) -> File[Any]:

@@ -1,0 +1,388 @@
+"""The forms of the import's steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from apps.jobs.formats.encodings import CHOICES
+from apps.jobs.models import Job
+from apps.jobs.services import imports
+from apps.jobs.services.imports import MAX_BATCH, Settings
+from apps.jobs.statuses import ImportMode
+from apps.kernel.errors import FieldError
+from apps.records.fields import Field
+from apps.records.mapping import MappingSpec, pipe_to_text
+from apps.records.mapping.sources import COLUMN_PREFIX
+from apps.records.mapping.spec import FieldMapping
+
+SHOWN_COLUMNS = 120
+"""Columns that the page lists at most, those that are matched always among them."""
+SHOWN_OPTIONS = 1_800
+"""Columns times fields up to which each column has a drop-down of its own; above, one shared list."""
+
+
+class ImportForm(forms.Form):
+    """Step 1: what is imported, and for what (named as in django-import-export)."""
+
+    dataset = forms.ChoiceField(label="Into", widget=UnfoldAdminSelectWidget)
+    import_file = forms.FileField(
+        label="File",
+        allow_empty_file=True,
+        widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,.tab,.xlsx,.xlsm"}),
+    )
+
+    def __init__(self, *args: Any, datasets: Sequence[Any] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        chooser = self.fields["dataset"]
+        assert isinstance(chooser, forms.ChoiceField)
+        chooser.choices = [(dataset.slug, dataset.name) for dataset in datasets]
+
+
+DELIMITERS = ((",", "Comma  ,"), (";", "Semicolon  ;"), ("\t", "Tab"), ("|", "Pipe  |"))
+
+
+class FileOptionsForm(forms.Form):
+    """Step 2: how the file is read."""
+
+    encoding = forms.ChoiceField(
+        choices=[("", "Found by itself"), *CHOICES], required=False, widget=UnfoldAdminSelectWidget
+    )
+    delimiter = forms.CharField(
+        max_length=1,
+        required=False,
+        strip=False,
+        widget=UnfoldAdminTextInputWidget({"list": "delimiters", "size": 2}),
+    )
+    sheet = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget)
+    header_row = forms.IntegerField(
+        label="Header in line",
+        min_value=0,
+        max_value=1_048_576,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+    )
+    pad_short_rows = forms.BooleanField(
+        label="Fill up rows that end too early", required=False, widget=UnfoldBooleanSwitchWidget
+    )
+
+    def __init__(self, *args: Any, job: Job, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if job.file_type == "xlsx":
+            del self.fields["encoding"], self.fields["delimiter"], self.fields["pad_short_rows"]
+            sheets = job.preview.get("sheets", [])
+            chooser = self.fields["sheet"]
+            assert isinstance(chooser, forms.ChoiceField)
+            chooser.choices = [(s["name"], s["name"] + ("" if s["visible"] else " (hidden)")) for s in sheets]
+            self.fields["header_row"].label = "Header in row"
+        else:
+            del self.fields["sheet"]
+            choices = list(DELIMITERS)
+            if job.delimiter and job.delimiter not in dict(DELIMITERS):
+                choices.append((job.delimiter, job.delimiter))
+            self.fields["delimiter"] = forms.ChoiceField(
+                choices=[*choices, ("", "Found by itself")], required=False, widget=UnfoldAdminSelectWidget
+            )
+
+    def options(self) -> dict[str, Any]:
+        """For `uploads.reread`. Header row 0 says that there is none."""
+        given = self.cleaned_data
+        row = given.get("header_row")
+        return {
+            "encoding": given.get("encoding") or None,
+            "delimiter": given.get("delimiter") or None,
+            "sheet": given.get("sheet") or None,
+            "has_header": None if row is None else row > 0,
+            "header_row": row or None,
+            "pad_short_rows": given.get("pad_short_rows", False),
+        }
+
+
+class SettingsForm(forms.Form):
+    """Step 3, below the columns: how the import runs."""
+
+    mode = forms.ChoiceField(
+        choices=ImportMode.choices,
+        widget=UnfoldAdminSelectWidget,
+        help_text="“Replace all” deletes, in the end, what the file does not name, if no row is wrong.",
+    )
+    on_error = forms.ChoiceField(
+        label="Wrong rows",
+        choices=[
+            ("skip", "are left out, the others are imported"),
+            ("stop", "stop everything: all or nothing"),
+        ],
+        widget=UnfoldAdminSelectWidget,
+    )
+    overwrite_existing = forms.BooleanField(
+        label="Overwrite what is there",
+        required=False,
+        help_text="Off: only blank fields of existing records are filled.",
+        widget=UnfoldBooleanSwitchWidget,
+    )
+    preserve_ids = forms.BooleanField(
+        label="Keep the file's identifiers",
+        required=False,
+        help_text="Off: every row becomes a new record with an identifier of its own.",
+        widget=UnfoldBooleanSwitchWidget,
+    )
+    timezone = forms.CharField(
+        label="Time zone",
+        max_length=64,
+        required=False,
+        help_text="Of times in the file that name none.",
+        widget=UnfoldAdminTextInputWidget,
+    )
+    batch_size = forms.IntegerField(
+        label="Rows per batch", min_value=1, max_value=MAX_BATCH, widget=UnfoldAdminTextInputWidget
+    )
+    name = forms.CharField(max_length=200, required=False, widget=UnfoldAdminTextInputWidget)
+    description = forms.CharField(
+        label="Note", required=False, max_length=2000, widget=UnfoldAdminTextareaWidget({"rows": 2})
+    )
+    save_as = forms.CharField(
+        label="Save the mapping as",
+        max_length=120,
+        required=False,
+        help_text="A name, to use it for other files too. Files with the same header are recognized anyway.",
+        widget=UnfoldAdminTextInputWidget,
+    )
+
+    @staticmethod
+    def initial_of(job: Job) -> dict[str, Any]:
+        return {
+            "mode": job.mode,
+            "on_error": "stop" if job.stop_on_error else "skip",
+            "overwrite_existing": job.overwrite_existing,
+            "preserve_ids": job.preserve_ids,
+            "timezone": job.timezone,
+            "batch_size": job.batch_size,
+            "name": job.name,
+            "description": job.description,
+        }
+
+    def settings(self) -> Settings:
+        given = self.cleaned_data
+        return Settings(
+            mode=given["mode"],
+            batch_size=given["batch_size"],
+            skip_errors=given["on_error"] == "skip",
+            stop_on_error=given["on_error"] == "stop",
+            overwrite_existing=given["overwrite_existing"],
+            preserve_ids=given["preserve_ids"],
+            timezone=given["timezone"],
+            name=given["name"] or None,
+            description=given["description"],
+        )
+
+
+@dataclass(slots=True)
+class ColumnRow:
+    """One column of the file and what becomes of it."""
+
+    index: int
+    name: str
+    samples: list[str]
+    repeated: bool = False
+    target: str = ""
+    transforms: str = ""
+    default: str = ""
+    required: bool = False
+    rules: str = ""
+    confidence: float = 0.0
+    how: str = "none"
+    fitting: float = 1.0
+    ambiguous: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def percent(self) -> int:
+        return round(self.confidence * 100)
+
+    @property
+    def fitting_percent(self) -> int:
+        return round(self.fitting * 100)
+
+
+@dataclass(slots=True)
+class FixedRow:
+    """A field that no column fills: a fixed value, or an expression that a saved mapping brought along."""
+
+    field: Field
+    value: str = ""
+    kept: str = ""
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Matching:
+    """The whole of step 3: every column, and every field that no column fills."""
+
+    columns: list[ColumnRow]
+    fixed: list[FixedRow]
+    left_out: int = 0
+    how: str = "suggested"
+    entries: list[tuple[ColumnRow | FixedRow, dict[str, Any]]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @classmethod
+    def proposed(cls, job: Job) -> Matching:
+        """As proposed, remembered or decided before."""
+        proposal = imports.propose(job=job)
+        by_target = {item.target: item for item in proposal.spec.fields}
+        known = {column["name"] for column in job.preview["columns"]}
+        rows = _rows(job)
+        for row, suggestion in zip(rows, proposal.columns, strict=True):
+            decided = by_target.get(suggestion.target)
+            row.target, row.confidence, row.how = suggestion.target, suggestion.confidence, suggestion.how
+            row.fitting, row.ambiguous = suggestion.fitting, suggestion.ambiguous
+            if decided is not None:
+                row.transforms = pipe_to_text(decided.transforms)
+                row.default = _text(decided.default)
+                row.required = decided.required
+                row.rules = _rules(decided)
+        filled = {row.target for row in rows if row.target}
+        fixed = [_fixed(f, by_target.get(f.name), known) for f in job.dataset.fields if f.name not in filled]
+        shown, left_out = _shown(rows)
+        return cls(shown, fixed, left_out, proposal.how)
+
+    @classmethod
+    def posted(cls, job: Job, data: Mapping[str, str]) -> Matching:
+        """As the person sent it."""
+        rows = _rows(job)
+        fields = job.dataset.fields_by_name
+        for row in rows:
+            row.target = data.get(f"c{row.index}-target", "").strip()
+            row.transforms = data.get(f"c{row.index}-transforms", "").strip()
+            row.default = data.get(f"c{row.index}-default", "")
+            row.required = bool(data.get(f"c{row.index}-required"))
+            row.rules = data.get(f"c{row.index}-rules", "")
+            row.how = "configured"
+            row.confidence = 1.0 if row.target else 0.0
+        filled = {row.target for row in rows if row.target}
+        fixed = []
+        for spec in fields.values():
+            if spec.name not in filled:
+                value, kept = data.get(f"f-{spec.name}-value", ""), data.get(f"f-{spec.name}-kept", "")
+                fixed.append(FixedRow(spec, value, kept))
+        shown, left_out = _shown(rows)
+        made = cls(shown, fixed, left_out, "configured")
+        made.entries = [*_column_entries(rows), *_fixed_entries(fixed)]
+        return made
+
+    def spec(self) -> dict[str, Any]:
+        """As `imports.configure` takes it."""
+        return {"fields": [entry for _, entry in self.entries]}
+
+    def place(self, errors: Sequence[FieldError]) -> dict[str, str]:
+        """Put the service's errors at their rows; returns those of the settings, by name."""
+        rest: dict[str, str] = {}
+        for error in errors:
+            parts = [part for part in error.pointer.split("/") if part]
+            if parts[:2] == ["mapping", "fields"] and len(parts) > 2 and parts[2].isdigit():
+                number = int(parts[2])
+                if number < len(self.entries):
+                    row = self.entries[number][0]
+                    row.error = f"{row.error} {error.detail}".strip()
+                    continue
+            if parts and parts[0] != "mapping":
+                rest[parts[0]] = error.detail
+            else:
+                self.errors.append(error.detail)
+        return rest
+
+
+def _rows(job: Job) -> list[ColumnRow]:
+    samples = job.preview.get("samples", [])
+    rows = []
+    for index, column in enumerate(job.preview["columns"]):
+        values = list(dict.fromkeys(v for v in (samples[index] if index < len(samples) else []) if v))[:3]
+        rows.append(ColumnRow(index, column["name"], values, repeated=column["repeated"]))
+    return rows
+
+
+def _shown(rows: list[ColumnRow]) -> tuple[list[ColumnRow], int]:
+    """The first columns, and every matched one; then how many are left out."""
+    if len(rows) <= SHOWN_COLUMNS:
+        return rows, 0
+    matched = sum(bool(row.target) for row in rows)
+    free = max(0, SHOWN_COLUMNS - matched)
+    shown = []
+    for row in rows:
+        if row.target:
+            shown.append(row)
+        elif free:
+            shown.append(row)
+            free -= 1
+    return shown, len(rows) - len(shown)
+
+
+def _fixed(spec: Field, decided: FieldMapping | None, columns: set[str]) -> FixedRow:
+    if decided is None:
+        return FixedRow(spec)
+    if decided.constant is not None:
+        return FixedRow(spec, value=_text(decided.constant))
+    if decided.source.removeprefix(COLUMN_PREFIX) in columns:
+        return FixedRow(spec)
+    data = MappingSpec((decided,)).to_dict()["fields"][0]
+    return FixedRow(spec, kept=json.dumps(data, ensure_ascii=False))
+
+
+def _column_entries(rows: Sequence[ColumnRow]) -> list[tuple[ColumnRow | FixedRow, dict[str, Any]]]:
+    entries: list[tuple[ColumnRow | FixedRow, dict[str, Any]]] = []
+    for row in rows:
+        if not row.target:
+            continue
+        entry: dict[str, Any] = {"target": row.target, "source": COLUMN_PREFIX + row.name}
+        if row.transforms:
+            entry["transforms"] = row.transforms
+        if row.default:
+            entry["default"] = row.default
+        if row.required:
+            entry["required"] = True
+        if rules := _json(row.rules):
+            entry["validation"] = rules
+        entries.append((row, entry))
+    return entries
+
+
+def _fixed_entries(rows: Sequence[FixedRow]) -> list[tuple[ColumnRow | FixedRow, dict[str, Any]]]:
+    entries: list[tuple[ColumnRow | FixedRow, dict[str, Any]]] = []
+    for row in rows:
+        kept = _json(row.kept)
+        if row.value:
+            entries.append((row, {"target": row.field.name, "constant": row.value}))
+        elif isinstance(kept, dict):
+            entries.append((row, {**kept, "target": row.field.name}))
+    return entries
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return None
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _rules(item: FieldMapping) -> str:
+    if not item.validation:
+        return ""
+    return json.dumps(
+        [{"rule": rule.name, "value": rule.value} for rule in item.validation], ensure_ascii=False
+    )

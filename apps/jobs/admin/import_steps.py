@@ -1,0 +1,354 @@
+"""The import, step by step; each step is an address that can be come back to.
+
+import/                     dataset and file
+import/<number>/file/       how the file is read, and its first rows
+import/<number>/columns/    what the columns mean, and how to import
+import/<number>/check/      what would happen; confirm
+job/<number>/change/        progress and result
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from apps.jobs import selectors
+from apps.jobs.admin.import_forms import (
+    SHOWN_OPTIONS,
+    FileOptionsForm,
+    ImportForm,
+    Matching,
+    SettingsForm,
+)
+from apps.jobs.formats.writers import MIME_TYPES
+from apps.jobs.models import Job
+from apps.jobs.services import imports, previews, samples, templates, uploads
+from apps.jobs.statuses import JobStatus
+from apps.kernel.admin import allows
+from apps.kernel.admin.saving import refuse
+from apps.kernel.errors import HubError, InvalidInput, NotFound
+from apps.records import selectors as records
+from apps.records.mapping import TRANSFORMS
+from apps.records.models import Mapping
+from apps.records.services import mappings
+
+STEPS = (("file", "File"), ("columns", "Columns"), ("check", "Check"), ("result", "Result"))
+
+
+class ImportSteps:
+    """The views of the steps, mixed into the admin of jobs."""
+
+    admin_site: Any
+    opts: Any
+
+    def import_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("import/", wrap(self.import_new), name="jobs_import_new"),
+            path(
+                "import/template/<str:slug>.<str:kind>",
+                wrap(self.import_template),
+                name="jobs_import_template",
+            ),
+            path("import/<str:number>/", wrap(self.import_at), name="jobs_import"),
+            path("import/<str:number>/file/", wrap(self.import_file), name="jobs_import_file"),
+            path("import/<str:number>/columns/", wrap(self.import_columns), name="jobs_import_columns"),
+            path("import/<str:number>/sample/", wrap(self.import_sample), name="jobs_import_sample"),
+            path("import/<str:number>/check/", wrap(self.import_check), name="jobs_import_check"),
+        ]
+
+    # --- what the steps share
+
+    def _may(self, request: HttpRequest) -> None:
+        """An import writes records: both rights are needed."""
+        if not (allows(request, "jobs:write") and allows(request, "records:write")):
+            raise PermissionDenied
+
+    def _job(self, request: HttpRequest, number: str) -> Job:
+        self._may(request)
+        try:
+            job = selectors.job_of(request.organization, number)  # type: ignore[attr-defined]
+        except NotFound as error:
+            raise Http404(error.detail) from None
+        if not job.is_import:
+            raise Http404(f"There is no import “{number}”.")
+        return job
+
+    def _render(
+        self, request: HttpRequest, template: str, job: Job | None, step: str, **context: Any
+    ) -> HttpResponse:
+        request.current_app = self.admin_site.name
+        title = f"Import {job.original_name}" if job is not None else "New import"
+        return TemplateResponse(
+            request,
+            f"jobs/{template}.html",
+            {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "job": job,
+                "title": title,
+                "media": self.media,  # type: ignore[attr-defined]
+                "steps": _steps(job, step),
+                "hub_trail": [
+                    {"title": "Jobs", "link": reverse("admin:jobs_job_changelist")},
+                    {"title": job.number if job is not None else title},
+                ],
+                **context,
+            },
+        )
+
+    # --- step 1
+
+    def import_new(self, request: HttpRequest) -> HttpResponse:
+        """Dataset and file. Answers scripts, which show the progress of the upload, with JSON."""
+        self._may(request)
+        organization = request.organization  # type: ignore[attr-defined]
+        datasets = list(records.datasets_of(organization))
+        asked = request.GET.get("dataset", "")
+        form = ImportForm(
+            request.POST or None, request.FILES or None, datasets=datasets, initial={"dataset": asked}
+        )
+        if request.method == "POST" and form.is_valid():
+            try:
+                job = uploads.receive(
+                    organization=organization,
+                    dataset=records.dataset_of(organization, form.cleaned_data["dataset"]),
+                    file=form.cleaned_data["import_file"],
+                    actor=request.actor,  # type: ignore[attr-defined]
+                    user=request.user,  # type: ignore[arg-type]
+                )
+            except HubError as error:
+                form.add_error("import_file", error.detail)
+            else:
+                return _answer(request, reverse("admin:jobs_import_file", args=[job.number]))
+        if request.method == "POST" and _is_script(request):
+            said = [text for texts in form.errors.values() for text in texts]
+            return JsonResponse({"error": " ".join(str(text) for text in said)}, status=422)
+        recent = Job.objects.filter(organization=organization, job_type="import", status=JobStatus.PENDING)
+        return self._render(
+            request,
+            "import_new",
+            None,
+            "file",
+            form=form,
+            datasets=datasets,
+            asked=asked,
+            max_megabytes=uploads.max_bytes() // 2**20,
+            unfinished=recent.select_related("dataset").order_by("-id")[:5],
+        )
+
+    def import_template(self, request: HttpRequest, slug: str, kind: str) -> HttpResponse:
+        """A file to fill in."""
+        if not allows(request, "jobs:read") or kind not in MIME_TYPES:
+            raise PermissionDenied if kind in MIME_TYPES else Http404
+        try:
+            dataset = records.dataset_of(request.organization, slug)  # type: ignore[attr-defined]
+        except NotFound as error:
+            raise Http404(error.detail) from None
+        response = HttpResponse(templates.make(dataset, kind), content_type=MIME_TYPES[kind])
+        response.headers["Content-Disposition"] = f'attachment; filename="{dataset.slug}-template.{kind}"'
+        return response
+
+    def import_at(self, request: HttpRequest, number: str) -> HttpResponse:
+        """The step at which an import is."""
+        job = self._job(request, number)
+        if job.status == JobStatus.VALIDATING or (job.status == JobStatus.PENDING and job.checked_at):
+            return HttpResponseRedirect(reverse("admin:jobs_import_check", args=[job.number]))
+        if job.status != JobStatus.PENDING:
+            return HttpResponseRedirect(_result_url(job))
+        step = "columns" if job.configured_at else "file"
+        return HttpResponseRedirect(reverse(f"admin:jobs_import_{step}", args=[job.number]))
+
+    # --- step 2
+
+    def import_file(self, request: HttpRequest, number: str) -> HttpResponse:
+        """How the file is read, changeable, with its first rows."""
+        job = self._job(request, number)
+        is_open = job.status == JobStatus.PENDING
+        initial = {name: getattr(job, name) for name in uploads.PREVIEW_FIELDS}
+        form = FileOptionsForm(request.POST if request.method == "POST" else None, job=job, initial=initial)
+        if request.method == "POST" and form.is_valid():
+            try:
+                uploads.reread(job=job, **form.options())
+                return HttpResponseRedirect(reverse("admin:jobs_import_file", args=[job.number]))
+            except HubError as error:
+                refuse(form, error)
+                job.refresh_from_db()
+        return self._render(
+            request,
+            "import_file",
+            job,
+            "file",
+            form=form,
+            is_open=is_open,
+            columns=job.preview["columns"][: previews.COLUMNS],
+            more_columns=max(0, len(job.preview["columns"]) - previews.COLUMNS),
+            rows=job.preview["rows"],
+            notices=job.preview["notices"],
+        )
+
+    # --- step 3
+
+    def import_columns(self, request: HttpRequest, number: str) -> HttpResponse:
+        """What the columns mean; going on orders the check."""
+        job = self._job(request, number)
+        if job.status != JobStatus.PENDING:
+            return self.import_at(request, number)
+        saved = Mapping.objects.filter(organization=job.organization, dataset=job.dataset)
+        if request.method == "POST":
+            matching = Matching.posted(job, request.POST)
+            form = SettingsForm(request.POST)
+            if form.is_valid() and self._decided(request, job, matching, form):
+                return HttpResponseRedirect(reverse("admin:jobs_import_check", args=[job.number]))
+        else:
+            chosen = request.GET.get("mapping")
+            key = Mapping.parse_public_id(chosen) if chosen else None
+            if key is not None and (mapping := saved.filter(pk=key).first()) is not None:
+                job.mapping, job.field_mapping = mapping, {}
+            matching = Matching.proposed(job)
+            form = SettingsForm(initial=SettingsForm.initial_of(job))
+        fields = job.dataset.fields
+        return self._render(
+            request,
+            "import_columns",
+            job,
+            "columns",
+            matching=matching,
+            form=form,
+            saved=saved.order_by("name")[:50],
+            targets=[(f.name, f.title, f.required or f.name == job.dataset.key_field) for f in fields],
+            with_options=len(matching.columns) * len(fields) <= SHOWN_OPTIONS,
+            transforms=sorted(TRANSFORMS.values(), key=lambda t: t.name),
+            sample_url=reverse("admin:jobs_import_sample", args=[job.number]),
+            key_title=job.dataset.fields_by_name[job.dataset.key_field].title
+            if job.dataset.key_field
+            else "",
+        )
+
+    def _decided(self, request: HttpRequest, job: Job, matching: Matching, form: SettingsForm) -> bool:
+        """Save what was decided and order the check; false, with the errors at their places, if refused."""
+        actor = request.actor  # type: ignore[attr-defined]
+        try:
+            imports.configure(job=job, actor=actor, mapping=matching.spec(), settings=form.settings())
+            name = form.cleaned_data["save_as"].strip()
+            if name:
+                if not allows(request, "mappings:write"):
+                    raise PermissionDenied
+                mappings.save(
+                    organization=job.organization,
+                    dataset=job.dataset,
+                    name=name,
+                    spec=job.field_mapping,
+                    actor=actor,
+                    columns=imports.column_names(job),
+                )
+                messages.success(request, f"The mapping “{name}” was saved.")
+            imports.check(job=job, actor=actor)
+        except InvalidInput as error:
+            for place, text in matching.place(error.errors).items():
+                if place in form.fields:
+                    form.add_error(place, text)
+                else:
+                    form.add_error("on_error" if place == "stop_on_error" else None, text)
+            if not error.errors:
+                matching.errors.append(error.detail)
+            return False
+        except HubError as error:
+            form.add_error("save_as" if "mapping" in error.detail.lower() else None, error.detail)
+            return False
+        return True
+
+    def import_sample(self, request: HttpRequest, number: str) -> JsonResponse:
+        """What one column's sample values become; nothing is written."""
+        if request.method != "POST":
+            raise PermissionDenied
+        job = self._job(request, number)
+        shown = samples.of_column(
+            job,
+            column=request.POST.get("column", "")[:200],
+            target=request.POST.get("target", "")[:60],
+            transforms=request.POST.get("transforms", "")[:2000],
+            default=request.POST.get("default", "")[:500],
+        )
+        return JsonResponse(shown, headers={"Cache-Control": "no-store"})
+
+    # --- step 4
+
+    def import_check(self, request: HttpRequest, number: str) -> HttpResponse:
+        """The report; confirming starts the import."""
+        job = self._job(request, number)
+        if job.status not in (JobStatus.PENDING, JobStatus.VALIDATING):
+            return HttpResponseRedirect(_result_url(job))
+        if job.configured_at is None:
+            return HttpResponseRedirect(reverse("admin:jobs_import_columns", args=[job.number]))
+        actor = request.actor  # type: ignore[attr-defined]
+        if request.method == "POST":
+            try:
+                if "again" in request.POST:
+                    imports.check(job=job, actor=actor)
+                    return HttpResponseRedirect(request.path)
+                imports.start(job=job, actor=actor)
+                return HttpResponseRedirect(_result_url(job))
+            except HubError as error:
+                messages.error(request, error.detail)
+                return HttpResponseRedirect(request.path)
+        report = job.report
+        return self._render(
+            request,
+            "import_check",
+            job,
+            "check",
+            report=report,
+            progress=self.progress_of(job),  # type: ignore[attr-defined]
+            progress_url=self.progress_url(job),  # type: ignore[attr-defined]
+            errors=[group for group in report.get("groups", []) if group["severity"] == "error"],
+            warnings=[group for group in report.get("groups", []) if group["severity"] == "warning"],
+            writes=sum(report.get(name, 0) for name in ("created", "updated", "restored", "deleted")),
+            estimate=_estimate(report),
+        )
+
+
+def _estimate(report: dict[str, Any]) -> float | None:
+    """Seconds that the import will probably take: the rehearsal does without the journal."""
+    seconds = report.get("seconds")
+    return round(seconds / 0.6, 1) if seconds and seconds > 1 else None
+
+
+def _steps(job: Job | None, current: str) -> list[dict[str, Any]]:
+    """The steps with their addresses, as far as they can be gone to."""
+    names = [name for name, _ in STEPS]
+    at = names.index(current)
+    reachable = {"file"} if job is not None else set()
+    if job is not None and job.status == JobStatus.PENDING:
+        reachable.add("columns")
+        if job.configured_at:
+            reachable.add("check")
+    return [
+        {
+            "number": n + 1,
+            "label": label,
+            "current": name == current,
+            "done": n < at,
+            "url": reverse(f"admin:jobs_import_{name}", args=[job.number])
+            if job is not None and name in reachable and name != current
+            else "",
+        }
+        for n, (name, label) in enumerate(STEPS)
+    ]
+
+
+def _result_url(job: Job) -> str:
+    return reverse("admin:jobs_job_change", args=[job.number])
+
+
+def _is_script(request: HttpRequest) -> bool:
+    return request.headers.get("X-Requested-With") == "XMLHttpRequest"
+
+
+def _answer(request: HttpRequest, url: str) -> HttpResponse:
+    return JsonResponse({"location": url}) if _is_script(request) else HttpResponseRedirect(url)

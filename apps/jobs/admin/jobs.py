@@ -1,0 +1,310 @@
+"""Jobs in the admin: the list, the page of one job with what can be done to it, and its files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db import models
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from apps.jobs import selectors
+from apps.jobs.admin.export_pages import ExportPages
+from apps.jobs.admin.import_steps import ImportSteps
+from apps.jobs.admin.job_page import counts, facts, possible, told
+from apps.jobs.models import Job
+from apps.jobs.services import control, downloads
+from apps.jobs.statuses import ArtifactKind, JobStatus
+from apps.kernel.admin import (
+    HubModelAdmin,
+    Progress,
+    ago,
+    allows,
+    badge,
+    confirm_action,
+    json_block,
+    progress_bar,
+    status_badge,
+)
+from apps.kernel.errors import HubError
+
+ERRORS_PER_PAGE = 50
+PREVIEW_UNDO_UP_TO = 20_000
+
+
+@admin.register(Job)
+class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
+    scope_resource = "jobs"
+    audit_name = "job"
+    can_add = False
+    can_change = False
+    can_delete = False
+    list_display = ("number", "title", "kind", "dataset_link", "state", "how_far", "by", "when")
+    list_display_links = ("number",)
+    list_filter = ("job_type", "status", "dataset")
+    list_select_related = ("dataset",)
+    search_fields = ("number__istartswith", "name__istartswith", "original_name__istartswith")
+    search_help_text = "Search by the beginning of number, name or file"
+    palette_fields = ("number", "name")
+    ordering = ("-id",)
+    list_filter_submit = False
+    empty_icon = "upload_file"
+    empty_title = "No imports or exports yet"
+    empty_text = (
+        "Upload a spreadsheet: its columns are matched by themselves, and nothing is written before it was "
+        "checked."
+    )
+    empty_action = ("Import a file", "admin:jobs_import_new")
+    actions_detail = ("pause", "resume", "cancel", "retry", "undo")
+
+    class Media:
+        css = {"all": ("jobs/jobs.css",)}
+        js = ("jobs/import.js",)
+
+    # --- the list
+
+    @admin.display(description="Name", ordering="name")
+    def title(self, obj: Job) -> SafeString:
+        return format_html('<span class="hub-clip" title="{0}">{0}</span>', obj.name)
+
+    @admin.display(description="Kind", ordering="job_type")
+    def kind(self, obj: Job) -> str:
+        return obj.get_job_type_display()
+
+    @admin.display(description="Dataset", ordering="dataset__name")
+    def dataset_link(self, obj: Job) -> SafeString:
+        address = reverse("admin:data_list", args=[obj.dataset.slug])
+        return format_html('<a class="hub-link" href="{}">{}</a>', address, obj.dataset.name)
+
+    @admin.display(description="Status", ordering="status")
+    def state(self, obj: Job) -> SafeString:
+        if obj.undone_at is not None:
+            return badge("Undone", title="Everything it wrote was taken back")
+        if obj.status == JobStatus.COMPLETED and obj.failed_records:
+            return badge("Completed with errors", "warn", title=f"{obj.failed_records:,} rows were left out")
+        return status_badge(obj.status, obj.get_status_display(), title=obj.status_reason)
+
+    @admin.display(description="Rows")
+    def how_far(self, obj: Job) -> SafeString | str:
+        if obj.status in (JobStatus.VALIDATING, JobStatus.PROCESSING, JobStatus.PAUSED):
+            return progress_bar(self.progress_of(obj), self.progress_url(obj), compact=True)
+        if not obj.processed_records:
+            return f"{obj.total_records:,} in the file" if obj.is_import and obj.total_records else "–"
+        wrong = f", {obj.failed_records:,} left out" if obj.failed_records else ""
+        return f"{obj.processed_records:,}{wrong}"
+
+    @admin.display(description="By", ordering="actor_label")
+    def by(self, obj: Job) -> str:
+        return obj.actor_label or "–"
+
+    @admin.display(description="Ordered", ordering="id")
+    def when(self, obj: Job) -> SafeString:
+        return ago(obj.created_at)
+
+    def progress_of(self, obj: Any) -> Progress:
+        found = selectors.progress_of(obj)
+        note = f"{obj.failed_records:,} rows left out so far" if obj.is_working and obj.failed_records else ""
+        if obj.is_waiting:
+            note = "Waiting for a worker."
+        total = found["total_records"]
+        checking = obj.status == JobStatus.VALIDATING
+        return Progress(
+            done=found["processed_records"],
+            total=max(total, found["processed_records"]) if total else None,
+            active=obj.is_working,
+            status=obj.status,
+            unit="rows",
+            started_at=obj.updated_at if checking else obj.started_at,
+            finished_at=obj.completed_at or (obj.updated_at if obj.status == JobStatus.PAUSED else None),
+            note=note,
+        )
+
+    # --- addresses
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            *self.import_urls(),
+            *self.export_urls(),
+            path("<str:object_id>/files/<str:kind>/", wrap(self.file_view), name="jobs_job_file"),
+            *super().get_urls(),
+        ]
+
+    # --- the page of one job
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        job = self.get_object(request, object_id)
+        if job is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_view_permission(request, job):
+            raise PermissionDenied
+        request.current_app = self.admin_site.name
+        chosen = {name: request.GET.get(name, "")[:60] for name in ("code", "field")}
+        found = selectors.errors_of(job, **chosen)
+        page = Paginator(found, ERRORS_PER_PAGE).get_page(request.GET.get("e"))
+        return TemplateResponse(
+            request,
+            "jobs/job.html",
+            {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "original": job,
+                "job": job,
+                "title": f"{job.number} {job.name}",
+                "hub_trail": [{"title": "Jobs", "link": self.list_url()}, {"title": job.number}],
+                "media": self.media,
+                "state": self.state(job),
+                "bar": progress_bar(self.progress_of(job), self.progress_url(job), reload=True)
+                if job.status != JobStatus.PENDING
+                else "",
+                "counts": counts(job),
+                "deeds": self._deeds(request, job),
+                "continue_url": reverse("admin:jobs_import", args=[job.number])
+                if job.is_import and job.status in (JobStatus.PENDING, JobStatus.VALIDATING)
+                else "",
+                "files": self._files(request, job),
+                "groups": selectors.error_groups(job),
+                "chosen": chosen,
+                "errors": page,
+                "facts": facts(job),
+                "mapping": json_block(job.field_mapping, title="Mapping") if job.field_mapping else "",
+                "history_url": self.object_url(job, "history"),
+            },
+        )
+
+    def _deeds(self, request: HttpRequest, job: Job) -> list[dict[str, str]]:
+        """What can be done to the job now."""
+        if not self.has_write_permission(request, job):
+            return []
+        labels = {
+            "pause": ("Pause", "pause"),
+            "resume": ("Go on", "play_arrow"),
+            "retry": ("Retry", "refresh"),
+            "undo": ("Undo", "undo"),
+            "cancel": ("Cancel", "block"),
+        }
+        return [
+            {
+                "label": label,
+                "icon": icon,
+                "url": reverse(f"admin:jobs_job_{name}", args=[job.number]),
+                "post": "1" if name in ("pause", "resume") else "",
+            }
+            for name, (label, icon) in labels.items()
+            if name in possible(job)
+        ]
+
+    def _files(self, request: HttpRequest, job: Job) -> list[dict[str, Any]]:
+        if not allows(request, "records:read"):
+            return []
+        stored = {artifact.kind: artifact for artifact in job.artifacts.all() if not artifact.is_expired}
+        kinds = list(stored)
+        if job.rejections.exists():
+            kinds += [kind for kind in (ArtifactKind.REJECTED, ArtifactKind.ERRORS) if kind not in stored]
+        icons = {"source": "description", "rejected": "rule", "errors": "list_alt", "output": "download"}
+        return [
+            {
+                "label": ArtifactKind(kind).label,
+                "icon": icons[kind],
+                "artifact": stored.get(kind),
+                "url": reverse("admin:jobs_job_file", args=[job.number, kind]),
+            }
+            for kind in ("output", "rejected", "errors", "source")
+            if kind in kinds
+        ]
+
+    def file_view(self, request: HttpRequest, object_id: str, kind: str) -> FileResponse:
+        """One of the job's files, as a download."""
+        job = self.object_or_404(request, object_id)
+        if not allows(request, "records:read"):
+            raise PermissionDenied
+        try:
+            artifact = downloads.file_of(job, kind)
+            file = downloads.open_artifact(artifact)
+        except HubError as error:
+            raise Http404(error.detail) from None
+        downloads.note(artifact, request.actor)  # type: ignore[attr-defined]
+        return downloads.response(artifact, file)
+
+    # --- deeds
+
+    @confirm_action(description="Pause", permissions=["write"], icon="pause", instantly=True)
+    def pause(self, request: HttpRequest, jobs: models.QuerySet[Job]) -> None:
+        for job in jobs:
+            control.pause(job=job, actor=request.actor)  # type: ignore[attr-defined]
+            messages.success(request, f"{job.number} pauses after the batch at hand.")
+
+    @confirm_action(description="Go on", permissions=["write"], icon="play_arrow", instantly=True)
+    def resume(self, request: HttpRequest, jobs: models.QuerySet[Job]) -> None:
+        self._needs_records(request)
+        for job in jobs:
+            control.resume(job=job, actor=request.actor)  # type: ignore[attr-defined]
+            messages.success(request, f"{job.number} goes on.")
+
+    @confirm_action(
+        description="Cancel",
+        title="Cancel {object}?",
+        text="It stops after the batch at hand. What was imported until then stays; it can be undone.",
+        button="Cancel the job",
+        danger=True,
+        permissions=["write"],
+        icon="block",
+    )
+    def cancel(self, request: HttpRequest, jobs: models.QuerySet[Job]) -> None:
+        for job in jobs:
+            control.cancel(job=job, actor=request.actor)  # type: ignore[attr-defined]
+            messages.success(request, f"{job.number} was cancelled.")
+
+    @confirm_action(
+        description="Retry",
+        title="Retry {object}?",
+        text="It goes on where it ended; after an undo it begins at the first row.",
+        permissions=["write"],
+        icon="refresh",
+    )
+    def retry(self, request: HttpRequest, jobs: models.QuerySet[Job]) -> None:
+        self._needs_records(request)
+        for job in jobs:
+            control.retry(job=job, actor=request.actor)  # type: ignore[attr-defined]
+            messages.success(request, f"{job.number} was handed to a worker.")
+
+    def undo_text(self, request: HttpRequest, jobs: models.QuerySet[Job]) -> str:
+        job = jobs.select_related("origin").get()
+        said = (
+            "Everything that this import wrote is taken back. "
+            "Records that somebody changed later stay as they are."
+        )
+        if job.successful_records > PREVIEW_UNDO_UP_TO:
+            return said
+        try:
+            foretold = control.undo(job=job, actor=request.actor, dry_run=True)  # type: ignore[attr-defined]
+        except HubError as error:
+            return error.detail
+        return f"{said}\n\n{told(foretold, 'will be')}"
+
+    @confirm_action(
+        description="Undo",
+        title="Undo {object}?",
+        text=undo_text,
+        button="Undo the import",
+        danger=True,
+        permissions=["write"],
+        icon="undo",
+    )
+    def undo(self, request: HttpRequest, jobs: models.QuerySet[Job]) -> None:
+        self._needs_records(request)
+        for job in jobs.select_related("origin", "organization"):
+            result = control.undo(job=job, actor=request.actor)  # type: ignore[attr-defined]
+            messages.success(request, told(result, "was" if result.reverted == 1 else "were"))
+
+    def _needs_records(self, request: HttpRequest) -> None:
+        if not allows(request, "records:write"):
+            raise PermissionDenied

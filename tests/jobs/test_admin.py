@@ -1,0 +1,346 @@
+"""The import and the export as staff see them."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from apps.jobs.formats import open_table
+from apps.jobs.models import Job, JobError
+from apps.jobs.services import imports, work
+from apps.records import selectors
+from apps.records.models import Mapping
+from apps.tenants.models import Organization, User
+from apps.tenants.roles import Role
+from apps.tenants.services import organizations
+from tests.jobs.conftest import ADA, checked, configured, run
+
+FILE = """external_id;Firma;email;status
+C1;Northwind;info@n.example;active
+C2;Contoso;nonsense;lead
+C3;Fabrikam;;
+"""
+SCRIPT = "<script>alert(1)</script>"
+HOSTILE = (
+    f'external_id,name,"{SCRIPT}"\n"{SCRIPT}","<img src=x onerror=alert(1)>","</script>{SCRIPT}"\nC2,,x\n'
+)
+
+
+def signed_in(organization: Organization, role: str = Role.STAFF, email: str = "staff@example.com") -> Client:
+    user = User.objects.create_user(email, "correct horse battery")
+    organizations.admit(organization=organization, user=user, role=role)
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def staff(organization: Organization) -> Client:
+    return signed_in(organization)
+
+
+def text_of(response: Any) -> str:
+    assert response.status_code == 200, response.headers.get("Location", response.content[:500])
+    return str(response.content.decode())
+
+
+def sent(client: Client, content: str = FILE, name: str = "kunden.csv", **headers: str) -> Any:
+    file = SimpleUploadedFile(name, content.encode())
+    return client.post(
+        "/admin/jobs/job/import/", {"dataset": "clients", "import_file": file}, headers=headers
+    )
+
+
+def matched(job: Job, **changed: str) -> dict[str, str]:
+    """What the page of the columns sends."""
+    data = {
+        "mode": "upsert",
+        "on_error": "skip",
+        "overwrite_existing": "on",
+        "preserve_ids": "on",
+        "timezone": "UTC",
+        "batch_size": "5000",
+    }
+    for index, suggestion in enumerate(imports.propose(job=job).columns):
+        data[f"c{index}-target"] = suggestion.target
+    return data | changed
+
+
+def test_a_spreadsheet_goes_in_step_by_step(staff, organization, clients) -> None:
+    page = text_of(staff.get("/admin/jobs/job/import/?dataset=clients"))
+    assert '<option value="clients" selected>' in page
+
+    answer = sent(staff)
+    job = Job.objects.get()
+    assert answer.headers["Location"] == reverse("admin:jobs_import_file", args=[job.number])
+    page = text_of(staff.get(answer.headers["Location"]))
+    assert "Firma" in page
+    assert "Northwind" in page
+    assert '<option value=";" selected>' in page
+
+    columns = reverse("admin:jobs_import_columns", args=[job.number])
+    page = text_of(staff.get(columns))
+    assert "100 % sure" in page
+    answer = staff.post(columns, matched(job, **{"c1-target": "name", "c1-transforms": "upper"}))
+    assert answer.headers["Location"] == reverse("admin:jobs_import_check", args=[job.number])
+    job.refresh_from_db()
+    assert job.status == "validating"
+    assert "data-progress-url" in text_of(staff.get(answer.headers["Location"]))
+
+    assert work.take(job_id=job.pk)
+    page = text_of(staff.get(answer.headers["Location"]))
+    assert "Import 2 rows, leave 1 out" in page
+    assert "“nonsense”" in page
+    assert selectors.live(clients).count() == 0
+
+    answer = staff.post(answer.headers["Location"], {})
+    assert answer.headers["Location"] == reverse("admin:jobs_job_change", args=[job.number])
+    progress = staff.get(f"/admin/jobs/job/{job.number}/progress/").json()
+    assert (progress["active"], progress["status"]) == (True, "processing")
+    assert work.take(job_id=job.pk)
+    progress = staff.get(f"/admin/jobs/job/{job.number}/progress/").json()
+    assert (progress["active"], progress["percent"]) == (False, 100.0)
+
+    page = text_of(staff.get(answer.headers["Location"]))
+    assert "2 created, 1 left out." in page
+    assert "not_an_email" in page
+    file = staff.get(reverse("admin:jobs_job_file", args=[job.number, "rejected"]))
+    table = open_table(io.BytesIO(b"".join(file.streaming_content)))
+    assert [list(row.values)[:4] for row in table.rows] == [["C2", "Contoso", "nonsense", "lead"]]
+    assert sorted(r.data["name"] for r in selectors.live(clients)) == ["FABRIKAM", "NORTHWIND"]
+
+    undo = reverse("admin:jobs_job_undo", args=[job.number])
+    assert "2 changes will be taken back" in text_of(staff.get(undo))
+    assert selectors.live(clients).count() == 2
+    staff.post(undo, {"_confirmed": "1"})
+    assert selectors.live(clients).count() == 0
+    job.refresh_from_db()
+    assert job.undone_at is not None
+    assert "Undone" in text_of(staff.get("/admin/jobs/job/"))
+
+
+def test_the_page_of_an_upload_answers_scripts_with_json(staff) -> None:
+    answer = sent(staff, **{"X-Requested-With": "XMLHttpRequest"})
+    assert answer.json() == {"location": f"/admin/jobs/job/import/{Job.objects.get().number}/file/"}
+    answer = sent(staff, "%PDF-1.7", **{"X-Requested-With": "XMLHttpRequest"})
+    assert answer.status_code == 422
+    assert "is a PDF document" in answer.json()["error"]
+    assert Job.objects.count() == 1
+
+
+def test_the_file_can_be_read_in_another_way(staff, upload) -> None:
+    job = upload("a;b|c\n1;2|3\n")
+    url = reverse("admin:jobs_import_file", args=[job.number])
+    answer = staff.post(url, {"encoding": "utf-8", "delimiter": "|", "header_row": "1"})
+    assert answer.status_code == 302
+    job.refresh_from_db()
+    assert [column["name"] for column in job.preview["columns"]] == ["a;b", "c"]
+    assert "less than or equal to" in text_of(staff.post(url, {"delimiter": ";", "header_row": "99999999"}))
+    page = text_of(staff.post(url, {"encoding": "utf-8", "delimiter": ";", "header_row": "40"}))
+    assert "ends before line 40" in page
+
+
+def test_what_is_wrong_with_a_matching_stands_at_its_row(staff, upload) -> None:
+    job = upload(FILE)
+    url = reverse("admin:jobs_import_columns", args=[job.number])
+    page = text_of(staff.post(url, matched(job, **{"c1-target": "name", "c1-transforms": "explode"})))
+    assert "There is no transform “explode”." in page
+    page = text_of(staff.post(url, matched(job, **{"c0-target": ""})))
+    assert "“External id” tells the records apart: choose the column that holds it." in page
+    page = text_of(staff.post(url, matched(job, batch_size="0")))
+    assert "greater than or equal to 1" in page
+    job.refresh_from_db()
+    assert (job.status, job.configured_at) == ("pending", None)
+
+
+def test_fields_without_a_column_get_a_fixed_value_and_the_mapping_a_name(staff, upload, clients) -> None:
+    job = upload("external_id,name\nC1,Northwind\n")
+    url = reverse("admin:jobs_import_columns", args=[job.number])
+    staff.post(url, matched(job, **{"f-status-value": "lead", "save_as": "Leads of the fair"}))
+    job.refresh_from_db()
+    assert {"target": "status", "constant": "lead"} in job.field_mapping["fields"]
+    mapping = Mapping.objects.get(name="Leads of the fair")
+    assert mapping.columns == ["external_id", "name"]
+    other = upload("external_id,name\nC2,Contoso\n")
+    page = text_of(
+        staff.get(reverse("admin:jobs_import_columns", args=[other.number]) + f"?mapping={mapping.public_id}")
+    )
+    assert 'name="f-status-value" value="lead"' in page
+
+
+def test_samples_follow_the_matching(staff, upload) -> None:
+    job = upload("external_id,day\nC1,31.12.2025\nC2,nonsense\n")
+    url = reverse("admin:jobs_import_sample", args=[job.number])
+
+    def seen(**data: str) -> Any:
+        return staff.post(url, {"column": "day", "target": "since", **data}).json()
+
+    assert "is not a date" in seen()["values"][0]["problem"]
+    values = seen(transforms="date('%d.%m.%Y')")["values"]
+    assert values[0] == {"given": "31.12.2025", "becomes": "2025-12-31"}
+    assert "problem" in values[1]
+    assert "no transform" in seen(transforms="explode")["error"]
+    assert seen(target="nope") == {"values": []}
+    assert staff.get(url).status_code == 403
+
+
+def test_jobs_of_others_do_not_exist(upload, clients) -> None:
+    job = run(configured(upload(FILE.replace("Firma", "name"))))
+    waiting = checked(configured(upload(FILE.replace("Firma", "name"))))
+    stranger = signed_in(organizations.create(name="Globex"), Role.OWNER, "boss@globex.example")
+    assert job.number not in text_of(stranger.get("/admin/jobs/job/"))
+    paths = [
+        reverse("admin:jobs_job_change", args=[job.number]),
+        reverse("admin:jobs_job_file", args=[job.number, "rejected"]),
+        reverse("admin:jobs_job_file", args=[job.number, "source"]),
+        f"/admin/jobs/job/{job.number}/progress/",
+        *[
+            reverse(f"admin:jobs_import{step}", args=[waiting.number])
+            for step in ("", "_file", "_columns", "_check")
+        ],
+    ]
+    for path in paths:
+        answer = stranger.get(path)
+        assert answer.status_code == 404 or answer.headers.get("Location") == "/admin/", path
+    for path in (
+        reverse("admin:jobs_import_check", args=[waiting.number]),
+        reverse("admin:jobs_import_columns", args=[waiting.number]),
+        reverse("admin:jobs_import_file", args=[waiting.number]),
+        reverse("admin:jobs_import_sample", args=[waiting.number]),
+        reverse("admin:jobs_job_undo", args=[job.number]),
+        reverse("admin:jobs_job_cancel", args=[waiting.number]),
+    ):
+        answer = stranger.post(path, {"_confirmed": "1"})
+        assert answer.status_code == 404 or answer.headers.get("Location") == "/admin/", path
+    answer = stranger.post(
+        "/admin/jobs/job/import/",
+        {"dataset": str(clients.pk), "import_file": SimpleUploadedFile("a.csv", b"a\n1\n")},
+    )
+    assert answer.status_code == 200
+    assert Job.objects.count() == 2
+    waiting.refresh_from_db()
+    assert waiting.status == "pending"
+    assert selectors.live(clients).count() == 2
+
+
+def test_an_auditor_looks_and_does_nothing(organization, upload, clients) -> None:
+    job = checked(configured(upload(FILE.replace("Firma", "name"))))
+    auditor = signed_in(organization, Role.AUDITOR, "auditor@example.com")
+    assert job.number in text_of(auditor.get("/admin/jobs/job/"))
+    page = text_of(auditor.get(reverse("admin:jobs_job_change", args=[job.number])))
+    assert "/cancel/" not in page
+    assert auditor.get("/admin/jobs/job/import/").status_code == 403
+    assert auditor.post(reverse("admin:jobs_import_check", args=[job.number])).status_code == 403
+    assert (
+        auditor.post(reverse("admin:jobs_job_cancel", args=[job.number]), {"_confirmed": "1"}).status_code
+        == 403
+    )
+    assert auditor.get("/admin/jobs/job/export/?dataset=clients").status_code == 403
+    job.refresh_from_db()
+    assert job.status == "pending"
+
+
+def test_html_in_cells_never_runs(staff, upload) -> None:
+    job = upload(HOSTILE, f"{SCRIPT}.csv")
+    assert SCRIPT not in text_of(staff.get(reverse("admin:jobs_import_file", args=[job.number])))
+    assert SCRIPT not in text_of(staff.get(reverse("admin:jobs_import_columns", args=[job.number])))
+    job = checked(configured(job))
+    assert SCRIPT not in text_of(staff.get(reverse("admin:jobs_import_check", args=[job.number])))
+    job = run(job)
+    assert job.created_count == 1
+    assert JobError.objects.filter(job=job).exists()
+    for path in (reverse("admin:jobs_job_change", args=[job.number]), "/admin/jobs/job/", "/admin/"):
+        page = text_of(staff.get(path))
+        assert SCRIPT not in page
+        assert "onerror=alert" not in page.replace("&lt;img src=x onerror=alert(1)&gt;", "")
+
+
+def test_pages_stay_small_whatever_the_file(staff, upload) -> None:
+    wide = ",".join(f"column number {n} with a rather long name" for n in range(1500))
+    row = ",".join("a value that is long enough to matter, really".replace(",", ";") for _ in range(1500))
+    job = upload(f"external_id,name,{wide}\n" + f"C1,A,{row}\n" * 60)
+    for step in ("file", "columns"):
+        page = text_of(staff.get(reverse(f"admin:jobs_import_{step}", args=[job.number])))
+        assert len(page) < 300_000, step
+    assert "1382 more columns are not shown" in page
+
+    long = upload("external_id,name,notes\n" + f"C1,A,{'x' * 900_000}\n" * 20)
+    for step in ("file", "columns"):
+        assert len(text_of(staff.get(reverse(f"admin:jobs_import_{step}", args=[long.number])))) < 300_000
+
+    bad = checked(configured(upload("external_id,name,email\n" + f"C1,{'n' * 300},{'x' * 5000}\n" * 3000)))
+    assert len(text_of(staff.get(reverse("admin:jobs_import_check", args=[bad.number])))) < 300_000
+    bad = configured(bad, validate_before_import=False)
+    bad = run(bad)
+    assert len(text_of(staff.get(reverse("admin:jobs_job_change", args=[bad.number])))) < 300_000
+
+
+def test_the_list_says_what_to_do_when_empty_and_finds_what_is_there(staff, upload) -> None:
+    assert "No imports or exports yet" in text_of(staff.get("/admin/jobs/job/"))
+    job = run(configured(upload(FILE.replace("Firma", "name"))))
+    page = text_of(staff.get("/admin/jobs/job/"))
+    assert job.number in page
+    assert "Completed with errors" in page
+    assert job.number in text_of(staff.get(f"/admin/jobs/job/?q={job.number}"))
+    assert job.number not in text_of(staff.get("/admin/jobs/job/?job_type__exact=export"))
+
+
+def test_errors_can_be_looked_through(staff, upload) -> None:
+    lines = "".join(f"C{n},Name {n},bad{n},{'asleep' if n % 2 else 'lead'}\n" for n in range(120))
+    job = run(configured(upload("external_id,name,email,status\n" + lines + "C999,Good,,lead\n")))
+    url = reverse("admin:jobs_job_change", args=[job.number])
+    assert "page 1 of 4" in text_of(staff.get(url))
+    page = text_of(staff.get(f"{url}?code=not_a_choice&field=status"))
+    assert "page 1 of 2" in page
+    assert len(re.findall(r"hub-mono hub-muted\">not_a_choice", page)) == 50
+
+
+def test_an_export_is_ordered_and_downloaded(staff, upload) -> None:
+    run(configured(upload("external_id,name,status\nA,Ann,lead\nB,Bob,active\n")))
+    assert "Clients" in text_of(staff.get("/admin/jobs/job/export/"))
+    url = "/admin/jobs/job/export/?dataset=clients"
+    assert "2 records" in text_of(staff.get(url))
+    answer = staff.post(url, {"format": "csv", "columns": ["external_id", "name"], "where-status": "active"})
+    job = Job.objects.get(job_type="export")
+    assert answer.headers["Location"] == reverse("admin:jobs_job_change", args=[job.number])
+    assert work.take(job_id=job.pk)
+    page = text_of(staff.get(answer.headers["Location"]))
+    assert "1 row exported." in page
+    file = staff.get(reverse("admin:jobs_job_file", args=[job.number, "output"]))
+    assert b"".join(file.streaming_content) == b"\xef\xbb\xbfexternal_id,name\r\nB,Bob\r\n"
+
+
+def test_the_number_of_queries_does_not_grow_with_the_list(staff, upload) -> None:
+    upload(FILE)
+    staff.get("/admin/jobs/job/")
+    with CaptureQueriesContext(connection) as one:
+        text_of(staff.get("/admin/jobs/job/"))
+    for _ in range(5):
+        upload(FILE)
+    with CaptureQueriesContext(connection) as six:
+        text_of(staff.get("/admin/jobs/job/"))
+    assert len(six) == len(one)
+
+
+def test_a_controlled_job_is_paused_and_goes_on(staff, upload) -> None:
+    job = configured(upload(FILE.replace("Firma", "name")))
+    imports.start(job=job, actor=ADA)
+    page = text_of(staff.get(reverse("admin:jobs_job_change", args=[job.number])))
+    assert "Waiting for a worker." in page
+    for deed, status in (
+        ("pause", "paused"),
+        ("resume", "processing"),
+        ("cancel", "cancelled"),
+        ("retry", "processing"),
+    ):
+        staff.post(reverse(f"admin:jobs_job_{deed}", args=[job.number]), {"_confirmed": "1"})
+        job.refresh_from_db()
+        assert job.status == status
