@@ -297,3 +297,22 @@ def test_a_custom_dataset_without_a_key_takes_every_row_as_new(organization, act
     upsert(dataset=notes, rows=[{"text": "one"}, {"text": "one"}], actor=actor)
 
     assert Record.objects.filter(dataset=notes).count() == 2
+
+
+def test_defaults_of_fields_are_kept_in_canonical_form(organization, actor):
+    flags = define(
+        organization=organization,
+        slug="flags",
+        name="Flags",
+        fields=[
+            {"name": "code", "type": "text", "required": True},
+            {"name": "on", "type": "boolean", "default": "yes"},
+        ],
+        key_field="code",
+        actor=actor,
+    )
+
+    upsert(dataset=flags, rows=[{"code": "a"}, {"code": "b", "on": "no"}, {"code": "c", "on": None}], actor=actor)
+
+    data = {r.key: r.data.get("on") for r in Record.objects.filter(dataset=flags)}
+    assert data == {"a": True, "b": False, "c": True}

@@ -96,13 +96,21 @@ def prepare(mapped: MappedBatch) -> Prepared:
 class Plan:
     """Turns the rows of one batch into writes and problems."""
 
-    def __init__(self, batch: Batch, outcome: BatchOutcome, *, mode: Mode, overwrite: bool) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        outcome: BatchOutcome,
+        *,
+        mode: Mode,
+        overwrite: bool,
+        defaults: Mapping[str, Any],
+    ) -> None:
         self.batch = batch
         self.dataset = batch.dataset
         self.outcome = outcome
         self.mode = mode
         self.overwrite = overwrite
-        self.defaults = {f.name: f.default for f in self.dataset.fields if f.default is not None}
+        self.defaults = dict(defaults)
         self.touched: list[tuple[Row, str]] = []  # each row that stands, with its record
         self.met: list[str] = []  # the records of the rows that `swift` settled
 

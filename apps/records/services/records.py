@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.kernel.errors import Conflict, FieldError, InvalidInput, NotFound, RaceLost
-from apps.records.mapping import RowProblem, compile_mapping
+from apps.records.mapping import CompiledMapper, RowProblem, compile_mapping
 from apps.records.models import Dataset, Record
 from apps.records.services import bulk
 from apps.records.services.outcomes import BatchOutcome, Mode
@@ -104,9 +104,12 @@ def delete(*, dataset: Dataset, ids: Sequence[UUID], actor: Actor) -> int:
     return deleted
 
 
+def _mapper(dataset: Dataset) -> CompiledMapper:
+    return compile_mapping(dataset.fields, None, timezone=dataset.organization.timezone)
+
+
 def _checked(dataset: Dataset, values: Mapping[str, Any]) -> Row:
-    mapper = compile_mapping(dataset.fields, None, timezone=dataset.organization.timezone)
-    mapped = mapper.map_rows([values], 1)
+    mapped = _mapper(dataset).map_rows([values], 1)
     if mapped.problems:
         _refuse(mapped.problems)
     row = Row(1, mapped.values[0], mapped.missing[0])
@@ -123,7 +126,7 @@ def _write(dataset: Dataset, row: Row, existing: Existing | None, actor: Actor, 
     origin = origin_of(dataset, kind=actor.kind, ref=actor.ref, label=actor.label)
     outcome = BatchOutcome(first_row=1, rows=1)
     batch = Batch(dataset, origin)
-    plan = Plan(batch, outcome, mode=mode, overwrite=True)
+    plan = Plan(batch, outcome, mode=mode, overwrite=True, defaults=_mapper(dataset).defaults)
     plan.place(Guard(dataset).check(plan, [(row, existing)]))
     if outcome.problems:
         _refuse(outcome.problems)

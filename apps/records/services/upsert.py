@@ -200,13 +200,16 @@ class _Run:
         if None in keys or len(set(keys)) != len(keys):
             return None
         batch = Batch(self.dataset, origin)
-        plan = Plan(batch, outcome, mode=self.mode, overwrite=self.overwrite)
+        plan = self._plan(batch, outcome)
         texts = [key if isinstance(key, str) else str(key) for key in keys]
         others = plan.swift(prepared, texts)
         apply(batch, journal=not self.dry_run)
         if self.mode is Mode.REPLACE:
             self._note_seen(origin, plan.met)
         return others
+
+    def _plan(self, batch: Batch, outcome: BatchOutcome) -> Plan:
+        return Plan(batch, outcome, mode=self.mode, overwrite=self.overwrite, defaults=self.mapper.defaults)
 
     def _identify(self, rows: list[Row], part: list[Any], number: int, outcome: BatchOutcome) -> None:
         """Give each row its key and, if it has a remote twin, the twin's id."""
@@ -219,7 +222,7 @@ class _Run:
             return
         if key_field and any(row.key is None for row in rows):
             batch = Batch(self.dataset, Origin())
-            plan = Plan(batch, outcome, mode=self.mode, overwrite=self.overwrite)
+            plan = self._plan(batch, outcome)
             label = self.dataset.fields_by_name[key_field].title
             for row in rows:
                 if row.key is None:
@@ -251,7 +254,7 @@ class _Run:
 
     def _write(self, rows: list[Row], origin: Origin, outcome: BatchOutcome) -> None:
         batch = Batch(self.dataset, origin)
-        plan = Plan(batch, outcome, mode=self.mode, overwrite=self.overwrite)
+        plan = self._plan(batch, outcome)
         found = by_keys(self.dataset, [row.key for row in rows if row.key is not None])
         linked = self.link.linked(self.dataset, rows) if self.link is not None else {}
         pairs: list[tuple[Row, Existing | None]] = []
