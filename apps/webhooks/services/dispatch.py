@@ -136,7 +136,7 @@ class _Loop:
         self.sender.submit(work)
 
     def collect(self, *, wait: float) -> int:
-        """Record what has come back, gathered a little so that one transaction serves many; returns how many."""
+        """Record what has come back, a little gathered for one transaction; returns how many."""
         outcomes = self.sender.collect(wait=wait, most=BATCH)
         if outcomes and len(outcomes) < min(BATCH, len(self.flying)):
             time.sleep(GATHER_SECONDS)

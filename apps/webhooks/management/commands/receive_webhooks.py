@@ -80,7 +80,7 @@ class Inbox:
         self.write = write
         self.lock = threading.Lock()
         self.seen: set[str] = set()
-        self.count = 0
+        self.count = self.answers = 0
         self.stop: Any = None
 
     def take(self, handler: BaseHTTPRequestHandler, body: bytes) -> int:
@@ -101,11 +101,16 @@ class Inbox:
         status = 401 if verdict == "wrong" else 500 if fails else options["status"]
         with self.lock:
             self._print(number, handler, headers, body, verdict, repeated, status)
-            if options["count"] and number >= options["count"]:
-                self.stop()
         if options["delay"]:
             time.sleep(options["delay"])
         return status
+
+    def answered(self) -> None:
+        """Stop once as many answers are out as were asked for."""
+        with self.lock:
+            self.answers += 1
+            if self.answers == self.options["count"]:
+                self.stop()
 
     def _verdict(self, headers: dict[str, str], body: bytes) -> str:
         if not self.options["secret"]:
@@ -177,6 +182,8 @@ def _handler_of(inbox: Inbox) -> type[BaseHTTPRequestHandler]:
                 self._answer(413)
                 return
             self._answer(inbox.take(self, self.rfile.read(length)))
+            self.wfile.flush()
+            inbox.answered()
 
         do_POST = do_PUT = do_PATCH = _receive
 
