@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin import ShowFacets, display
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import models
@@ -40,29 +41,30 @@ class Permissions:
     can_change = True
     can_delete = True
 
-    def _may(self, request: HttpRequest, action: str) -> bool:
+    def has_scope(self, request: HttpRequest, action: str) -> bool:
+        """Whether the role permits `<scope_resource>:<action>`."""
         if not self.scope_resource:
             return bool(getattr(request.user, "is_superuser", False) and request.user.is_active)
         return allows(request, f"{self.scope_resource}:{action}")
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return self._may(request, "read")
+        return self.has_scope(request, "read")
 
     def has_view_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
-        return self._may(request, "read")
+        return self.has_scope(request, "read")
 
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
-        return self.can_add and not self.read_only and self._may(request, "write")
+        return self.can_add and not self.read_only and self.has_scope(request, "write")
 
     def has_change_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
-        return self.can_change and not self.read_only and self._may(request, "write")
+        return self.can_change and not self.read_only and self.has_scope(request, "write")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
-        return self.can_delete and not self.read_only and self._may(request, "delete")
+        return self.can_delete and not self.read_only and self.has_scope(request, "delete")
 
     def has_write_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
         """For actions on rows that are not edited by hand: retry, cancel, replay."""
-        return self._may(request, "write")
+        return self.has_scope(request, "write")
 
 
 class HubModelAdmin(Permissions, SavingAdmin):
@@ -168,7 +170,7 @@ class HubModelAdmin(Permissions, SavingAdmin):
 
     def object_or_404(self, request: HttpRequest, object_id: str) -> Any:
         """For views of one's own: the object inside the organization, or 404."""
-        obj = self.get_object(request, object_id)
+        obj = self.get_object(request, unquote(object_id))
         if obj is None or not self.has_view_permission(request, obj):
             raise Http404(f"{self.opts.verbose_name} {object_id} does not exist.")
         return obj
@@ -212,14 +214,14 @@ class HubModelAdmin(Permissions, SavingAdmin):
             messages.error(
                 request, f"Other objects depend on this {self.opts.verbose_name}: nothing was deleted."
             )
-        obj = self.get_object(request, object_id)
+        obj = self.get_object(request, unquote(object_id))
         return HttpResponseRedirect(self.object_url(obj) if obj is not None else self.list_url())
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The audit log's entries about the object."""
-        obj = self.get_object(request, object_id)
+        obj = self.get_object(request, unquote(object_id))
         if obj is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         if not self.has_view_permission(request, obj):

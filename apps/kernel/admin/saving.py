@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from django import forms
-from django.core.exceptions import FieldDoesNotExist
-from django.db import models
+from django.core.exceptions import NON_FIELD_ERRORS, FieldDoesNotExist, ValidationError
+from django.db import IntegrityError, models
 from django.http import HttpRequest, HttpResponse
 
 from apps.kernel.admin.access import organization_of
 from apps.kernel.admin.auditing import HistoryEntry, differences, journal
 from apps.kernel.admin.scoping import ScopedAdmin
-from apps.kernel.errors import HubError, InvalidInput
+from apps.kernel.errors import Conflict, HubError, InvalidInput
+
+log = logging.getLogger(__name__)
 
 _REFUSAL = "_hub_refusal"
 
@@ -114,9 +117,12 @@ class SavingAdmin(ScopedAdmin):
         """A service's refusal rolls everything back and is shown in the form, at its field."""
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
-        except HubError as refusal:
+        except (HubError, IntegrityError) as refusal:
             if request.method != "POST":
                 raise
+            if isinstance(refusal, IntegrityError):
+                log.warning("A form of the admin was faster than another: %s", refusal)
+                refusal = Conflict(f"There is another {self.opts.verbose_name} like this one already.")
             setattr(request, _REFUSAL, refusal)
             for name in request.FILES:
                 for file in request.FILES.getlist(name):
@@ -127,18 +133,26 @@ class SavingAdmin(ScopedAdmin):
         self, request: HttpRequest, obj: Any | None = None, change: bool = False, **kwargs: Any
     ) -> type[forms.ModelForm]:
         form = super().get_form(request, obj, change=change, **kwargs)
-        refusal: HubError | None = getattr(request, _REFUSAL, None)
-        if refusal is None:
-            return form
-        said: HubError = refusal
+        own, refusal = self._own, getattr(request, _REFUSAL, None)
 
-        class Refused(form):  # type: ignore[misc,valid-type]
+        class Owned(form):  # type: ignore[misc,valid-type]
+            """Checks what is unique within the organization, too, and shows what a service refused."""
+
             def _post_clean(self) -> None:
+                if self.instance._state.adding:
+                    own(request, self.instance)
                 super()._post_clean()
-                refuse(self, said)
+                if refusal is not None:
+                    refuse(self, refusal)
 
-        Refused.__name__ = form.__name__
-        return Refused
+            def _get_validation_exclusions(self) -> set[str]:
+                return {*super()._get_validation_exclusions()} - {"organization"}
+
+            def _update_errors(self, errors: ValidationError) -> None:
+                super()._update_errors(_at_field(self, errors))
+
+        Owned.__name__ = form.__name__
+        return Owned
 
     # Django's own log entries are not written: the audit log is the only one.
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
@@ -152,6 +166,22 @@ class SavingAdmin(ScopedAdmin):
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
         return None
+
+
+def _at_field(form: forms.ModelForm, errors: ValidationError) -> ValidationError:
+    """“Project with this Organization and Slug already exists” becomes an error of the slug."""
+    found: dict[str, list[ValidationError]] = {}
+    given = errors.error_dict if hasattr(errors, "error_dict") else {NON_FIELD_ERRORS: errors.error_list}
+    for name, listed in given.items():
+        for error in listed:
+            unique = [n for n in (error.params or {}).get("unique_check", ()) if n != "organization"]
+            if error.code == "unique_together" and len(unique) == 1 and unique[0] in form.fields:
+                label = str(form.fields[unique[0]].label or unique[0]).lower()
+                text = f"There is another {form._meta.model._meta.verbose_name} with this {label}."
+                found.setdefault(unique[0], []).append(ValidationError(text, code="unique"))
+            else:
+                found.setdefault(name, []).append(error)
+    return ValidationError(found)
 
 
 def refuse(form: forms.BaseForm, error: HubError) -> None:

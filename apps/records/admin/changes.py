@@ -57,6 +57,10 @@ class OperationFilter(WordsFilter):
 class ChangeChangeList(HubChangeList):
     """Without a dataset, a record or an origin to go by: the latest changes of each dataset, put together."""
 
+    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        found: dict[str, Any] = super().get_filters_params(params)
+        return {name: value for name, value in found.items() if name not in ("record", "origin")}
+
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> models.QuerySet[Change]:
         rows: models.QuerySet[Change] = super().get_queryset(request, exclude_parameters)
         record, origin = request.GET.get("record", ""), request.GET.get("origin", "")

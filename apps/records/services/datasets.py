@@ -63,7 +63,7 @@ def _checked(
         except (TypeError, ValueError, KeyError) as error:
             errors.append(FieldError(f"/fields/{n}", "invalid", f"This is not a field definition: {error}."))
     if not errors:
-        errors += [FieldError(f"/fields{e.pointer}", e.code, e.detail) for e in validate_definition(parsed)]
+        errors += validate_definition(parsed)
     names = {f.name: f for f in parsed}
     for attribute, value in (("key_field", key_field), ("title_field", title_field)):
         if value and value not in names:
