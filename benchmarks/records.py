@@ -158,7 +158,7 @@ def lists(organization: str) -> dict[str, float]:
     if user is None:
         user = users.create_user(f"{org.slug}@example.com", "a-long-password-1", is_staff=True)
         organizations.admit(organization=org, user=user, role="owner")
-    client = Client()
+    client = Client(SERVER_NAME="localhost")
     client.force_login(user)
     from benchmarks.pages import record_list
 
