@@ -8,6 +8,7 @@ class ConnectorsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.connectors import checks as checks
+        from apps.connectors.admin import cards
         from apps.connectors.events import TYPES
         from apps.connectors.registry import load
         from apps.events.catalog import event_types
@@ -15,3 +16,4 @@ class ConnectorsConfig(AppConfig):
         load()
         for event_type in TYPES:
             event_types.register(event_type)
+        cards.register()

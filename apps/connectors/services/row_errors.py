@@ -184,7 +184,7 @@ def retry(*, error: SyncError, actor: Actor) -> bool:
 
 
 def retry_later(*, job: SyncJob, actor: Actor) -> bool:
-    """Ring for a worker to try the open rows of a sync again. False if streams come first, or all are done."""
+    """Ring for a worker to try the open rows of a sync again. False if streams come first or none is."""
     if job.is_live or job.streams.exclude(status=SyncStatus.COMPLETED).exists():
         return False
     if not job.errors.filter(status=SyncErrorStatus.OPEN, retryable=True).exists():
