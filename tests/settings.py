@@ -13,6 +13,7 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from integration_hub.config_table import VARIABLES
 
@@ -34,11 +35,20 @@ def _keys() -> str:
 
 for _variable in VARIABLES:
     os.environ.pop(_variable.name, None)
+
+
+def _own_redis(url: str) -> str:
+    """Each worker of pytest-xdist takes a database number of its own, from that of `url` on."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    parts = urlsplit(url)
+    return parts._replace(path=f"/{int(parts.path.strip('/') or 0) + worker}").geturl()
+
+
 os.environ["HUB_HOME"] = str(_home)
 os.environ["ALLOWED_HOSTS"] = "127.0.0.1,localhost,testserver"
 if os.environ.get("TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
-    os.environ["REDIS_URL"] = os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/0"
+    os.environ["REDIS_URL"] = _own_redis(os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/9")
     os.environ["SECRET_KEY"] = secrets.token_urlsafe(64)
     os.environ["HUB_ENCRYPTION_KEYS"] = _keys()
     os.environ["HUB_PEPPERS"] = _keys()
@@ -56,8 +66,6 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, as in life: an in-memory database is shared between threads by other rules.
     DATABASES["default"]["TEST"] = {"NAME": str(_home / "test.sqlite3")}
     DATABASES["default"]["OPTIONS"]["init_command"] += "PRAGMA synchronous=OFF;"
-# Workers of pytest-xdist must not meet in one Redis.
-CACHES["default"]["KEY_PREFIX"] = f"hub-test-{secrets.token_hex(4)}"
 # Finding every static file anew for every test client costs more than the tests.
 MIDDLEWARE = [name for name in MIDDLEWARE if "whitenoise" not in name]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *PASSWORD_HASHERS]

@@ -234,6 +234,6 @@ def test_three_first_starts_at_once_agree_on_their_secrets(tmp_path: Path) -> No
     assert len(printed) == 1
     assert len(printed.pop()) > 200
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
-    names = {"secret_key", "keyring.json", "peppers.json"}
+    names = {"secret_key", "keyring.json", "peppers.json", "hub.sqlite3"}
     assert {path.name for path in home.iterdir() if path.is_file()} == names
     assert {stat.S_IMODE((home / name).stat().st_mode) for name in names} == {0o600}

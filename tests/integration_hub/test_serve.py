@@ -13,6 +13,9 @@ import pytest
 from tests.integration_hub.hub_process import HubProcess
 from tests.integration_hub.test_sqlite_transport import wait_for
 
+# One hub for all of them.
+pytestmark = pytest.mark.xdist_group("hub")
+
 SECRETS = ("secret_key", "keyring.json", "peppers.json", "hub.sqlite3", "queue.sqlite3")
 
 
