@@ -15,7 +15,6 @@ from apps.audit.models import AuditEntry
 from apps.tenants.models import Organization, User
 from apps.tenants.roles import Role
 from apps.tenants.services import organizations
-
 from tests.apikeys.conftest import Issue
 
 LIST = "/admin/apikeys/apikey/"
@@ -40,7 +39,7 @@ def form(**values: Any) -> dict[str, Any]:
         "key_type": "secret",
         "environment": "production",
         "access": "chosen",
-        "scopes": "records:read\nrecords:write",
+        "chosen": "records:read\nrecords:write",
         "can_read": "on",
         "can_write": "on",
         **values,
@@ -71,7 +70,7 @@ def test_a_key_is_created_and_shown_once(owner: Client, acme: Organization) -> N
     [("everything", ["*:*"], (True, True, True, True)), ("reading", ["*:read"], (True, False, False, False))],
 )
 def test_the_two_shortcuts(owner: Client, access: str, scopes: list[str], may: tuple[bool, ...]) -> None:
-    owner.post(f"{LIST}add/", form(access=access, scopes=""))
+    owner.post(f"{LIST}add/", form(access=access, chosen=""))
     key = APIKey.objects.get()
     assert key.scopes == scopes
     assert (key.can_read, key.can_write, key.can_delete, key.can_admin) == may
@@ -80,8 +79,8 @@ def test_the_two_shortcuts(owner: Client, access: str, scopes: list[str], may: t
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"scopes": ""}, "Name at least one scope"),
-        ({"scopes": "records"}, "A scope is resource:action"),
+        ({"chosen": ""}, "Name at least one scope"),
+        ({"chosen": "records"}, "A scope is resource:action"),
         ({"ip_whitelist": "nowhere"}, "neither an IP address nor a CIDR"),
         ({"name": ""}, "This field is required"),
     ],
@@ -95,7 +94,7 @@ def test_mistakes_are_shown_in_the_form(owner: Client, values: dict[str, str], m
 
 def test_nobody_makes_a_key_that_may_do_more_than_they(acme: Organization) -> None:
     developer = signed_in(acme, Role.DEVELOPER)
-    page = developer.post(f"{LIST}add/", form(access="everything", scopes=""))
+    page = developer.post(f"{LIST}add/", form(access="everything", chosen=""))
     assert "may have at most your own scopes" in page.content.decode()
     assert APIKey.objects.count() == 0
     developer.post(f"{LIST}add/", form())

@@ -7,11 +7,12 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from apps.apikeys.models import APIKey
 from apps.apikeys.services.keys import ALL_PERMISSIONS, DEFAULT_PERMISSIONS, RESTRICTIONS
 from apps.kernel.admin import MonoTextarea
+from apps.kernel.errors import FieldError, InvalidInput
 from apps.tenants.roles import SCOPES
 
 EVERYTHING, READING, CHOSEN = "everything", "reading", "chosen"
@@ -50,6 +51,9 @@ def _resources() -> str:
 class KeyForm(forms.ModelForm):
     """What may be changed of a key. Scopes and permissions can be taken away, never added."""
 
+    description = forms.CharField(
+        required=False, max_length=2000, widget=UnfoldAdminTextareaWidget({"rows": 2})
+    )
     scopes = LinesField(
         required=False,
         widget=MonoTextarea({"rows": 5}),
@@ -103,15 +107,17 @@ class NewKeyForm(KeyForm):
         ],
         widget=UnfoldAdminSelectWidget,
     )
-    scopes = LinesField(
+    scopes = None
+    chosen = LinesField(
+        label="Scopes",
         required=False,
         widget=MonoTextarea({"rows": 5}),
-        help_text="One a line, as resource:action. Actions are read, write, delete, manage and *. Resources are "
+        help_text="One a line, as resource:action. Actions are read, write, delete, manage, *. Resources are "
         f"{_resources()}.",
     )
 
     class Meta(KeyForm.Meta):
-        fields = ("name", "description", "key_type", "environment", *KeyForm.Meta.fields[2:])
+        fields = ("name", "description", "key_type", "environment", *KeyForm.Meta.fields[3:])
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -123,18 +129,30 @@ class NewKeyForm(KeyForm):
 
     def clean(self) -> dict[str, Any] | None:
         values = super().clean() or self.cleaned_data
-        if values.get("access") == CHOSEN and not values.get("scopes"):
-            self.add_error("scopes", "Name at least one scope, such as records:read.")
+        if values.get("access") == CHOSEN and not values.get("chosen"):
+            self.add_error("chosen", "Name at least one scope, such as records:read.")
         return values
 
     def attributes(self, values: dict[str, Any]) -> dict[str, Any]:
         values = super().attributes(values)
-        access = values.pop("access", CHOSEN)
+        access, values["scopes"] = values.pop("access", CHOSEN), values.pop("chosen", [])
         if access == EVERYTHING:
             return {**values, "scopes": ["*:*"], "permissions": ALL_PERMISSIONS}
         if access == READING:
             return {**values, "scopes": ["*:read"], "permissions": {**DEFAULT_PERMISSIONS, "write": False}}
         return values
+
+
+def placed(error: InvalidInput) -> InvalidInput:
+    """The service's refusal with pointers to the form's fields: `/scopes/0` is in the field `chosen`."""
+    errors = []
+    for item in error.errors:
+        parts = item.pointer.strip("/").split("/")
+        name = parts[1] if parts[0] == "security" and len(parts) > 1 else parts[0]
+        errors.append(FieldError(f"/{'chosen' if name == 'scopes' else name}", item.code, item.detail))
+        if name == "scopes":
+            errors.append(FieldError("/scopes", item.code, item.detail))
+    return InvalidInput(error.detail, errors=errors)
 
 
 class RotateForm(forms.Form):

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 
-from apps.apikeys.admin.forms import KeyForm, NewKeyForm, ReasonForm, RotateForm
+from apps.apikeys.admin.forms import KeyForm, NewKeyForm, ReasonForm, RotateForm, placed
 from apps.apikeys.models import APIKey
 from apps.apikeys.services import ceilings, keys
 from apps.apikeys.statuses import KeyStatus
@@ -26,6 +26,7 @@ from apps.kernel.admin import (
     muted,
     status_badge,
 )
+from apps.kernel.errors import InvalidInput
 
 _RESTRICTIONS = (
     ("allowed_resources", "allowed_endpoints"),
@@ -55,7 +56,7 @@ class APIKeyAdmin(HubModelAdmin):
     empty_title = "No API keys yet"
     empty_text = "A program that calls the API shows a key. It is shown once, and can be ended at any moment."
     add_label = "Create an API key"
-    conditional_fields = {"scopes": "access == 'chosen'"}
+    conditional_fields = {"chosen": "access == 'chosen'"}
     readonly_fields = (
         "number",
         "beginning",
@@ -85,9 +86,10 @@ class APIKeyAdmin(HubModelAdmin):
                 "description",
                 ("key_type", "environment"),
                 "access",
-                "scopes",
+                "chosen",
                 _PERMISSIONS,
-                ("expires_at", "never_expires"),
+                "expires_at",
+                "never_expires",
             )
             return (
                 (None, {"fields": first}),
@@ -103,7 +105,7 @@ class APIKeyAdmin(HubModelAdmin):
         return (
             (
                 None,
-                {"fields": ("name", "description", "scopes", _PERMISSIONS, ("expires_at", "never_expires"))},
+                {"fields": ("name", "description", "scopes", _PERMISSIONS, "expires_at", "never_expires")},
             ),
             ("Restrictions", {"classes": ("tab",), "fields": _RESTRICTIONS}),
             ("About this key", {"classes": ("tab",), "fields": facts}),
@@ -169,12 +171,15 @@ class APIKeyAdmin(HubModelAdmin):
         self, request: HttpRequest, values: dict[str, Any], form: forms.ModelForm
     ) -> models.Model:
         assert isinstance(form, NewKeyForm)
-        issued = keys.create(
-            organization=request.organization,  # type: ignore[attr-defined]
-            actor=request.actor,  # type: ignore[attr-defined]
-            ceiling=self._ceiling(request),
-            **form.attributes(values),
-        )
+        try:
+            issued = keys.create(
+                organization=request.organization,  # type: ignore[attr-defined]
+                actor=request.actor,  # type: ignore[attr-defined]
+                ceiling=self._ceiling(request),
+                **form.attributes(values),
+            )
+        except InvalidInput as exc:
+            raise placed(exc) from None
         request.hub_new_key = issued.secret  # type: ignore[attr-defined]
         return issued.key
 
@@ -183,12 +188,15 @@ class APIKeyAdmin(HubModelAdmin):
     ) -> models.Model:
         assert isinstance(obj, APIKey)
         assert isinstance(form, KeyForm)
-        return keys.change(
-            key=obj,
-            actor=request.actor,  # type: ignore[attr-defined]
-            ceiling=self._ceiling(request),
-            **form.attributes(values),
-        )
+        try:
+            return keys.change(
+                key=obj,
+                actor=request.actor,  # type: ignore[attr-defined]
+                ceiling=self._ceiling(request),
+                **form.attributes(values),
+            )
+        except InvalidInput as exc:
+            raise placed(exc) from None
 
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None

@@ -14,11 +14,11 @@ from apps.kernel.api.permissions import PUBLIC
 
 _CRUD = {
     "list": "List {many}",
-    "retrieve": "Get one of the {many}",
-    "create": "Create one of the {many}",
-    "update": "Replace one of the {many}",
-    "partial_update": "Change one of the {many}",
-    "destroy": "Delete one of the {many}",
+    "retrieve": "Get {one}",
+    "create": "Create {one}",
+    "update": "Replace {one}",
+    "partial_update": "Change {one}",
+    "destroy": "Delete {one}",
 }
 _TYPES: dict[str, dict[str, Any]] = {
     "string": {"type": "string"},
@@ -76,9 +76,12 @@ class HubSchema(AutoSchema):
         first, _, _ = self._own_doc().partition("\n")
         if first:
             return first.rstrip(".")
-        tokens = self._tokenize_path() or ["api"]
-        pattern = _CRUD.get(self.what, "{many}")
-        return pattern.format(many=tokens[-1].replace("-", " "))
+        model = getattr(self.view, "model", None)
+        if model is None:
+            return (self._tokenize_path() or ["api"])[-1].replace("-", " ").capitalize()
+        one, many = str(model._meta.verbose_name), str(model._meta.verbose_name_plural)
+        article = "an" if one[:1].lower() in "aeiou" else "a"
+        return _CRUD.get(self.what, "{many}").format(one=f"{article} {one}", many=many)
 
     def get_description(self) -> str:  # type: ignore[override]
         _, _, rest = self._own_doc().partition("\n")
