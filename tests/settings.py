@@ -55,7 +55,6 @@ if os.environ.get("TEST_DATABASE_URL"):
 
 from integration_hub.settings import *  # noqa: E402, F403
 from integration_hub.settings import (  # noqa: E402
-    CACHES,
     DATABASES,
     INSTALLED_APPS,
     MIDDLEWARE,
