@@ -29,9 +29,10 @@ bench:  ## measure, and compare with the peer in the same run
 	@tools/install dev
 	@$(PY) -m benchmarks $(ARGS)
 
-demo:  ## fill the hub with a believable organization
+demo:  ## fill the hub with a believable organization, and serve it
 	@tools/install
-	@$(PY) manage.py demo $(ARGS)
+	@.venv/bin/uv pip install --quiet --python $(PY) --no-deps -r requirements-demo.txt
+	@exec $(PY) manage.py demo --with-parent $(ARGS)
 
 migrate:  ## apply migrations
 	@tools/install

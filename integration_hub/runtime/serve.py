@@ -28,7 +28,8 @@ ROLES = ("web", "worker", "scheduler")
 QUEUES = "default,sync,jobs,webhooks,maintenance"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, beside: Sequence[Child] = ()) -> int:
+    """Serve until told to stop; returns the exit status. `beside` runs in the same tree."""
     parser = argparse.ArgumentParser(prog="serve", description="Run the hub.")
     parser.add_argument("--only", choices=ROLES, help="run this role alone")
     parser.add_argument("--queues", default=QUEUES, help="what the worker listens to (default: %(default)s)")
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     announce = Announcement(config, port) if "web" in roles else None
     try:
-        return Supervisor(children, watch=announce, parent=parent).run()
+        return Supervisor([*children, *beside], watch=announce, parent=parent).run()
     finally:
         if announce is not None:
             home.note_address(config, "")
