@@ -80,7 +80,7 @@ def problems(request: HttpRequest) -> list[dashboard.Problem]:
                 job.status_reason,
                 reverse("admin:jobs_job_change", args=[job.number]),
                 "bad",
-                ago(job.completed_at),
+                job.completed_at,
             )
         )
     late = timezone.now() - dt.timedelta(minutes=5)
@@ -91,7 +91,7 @@ def problems(request: HttpRequest) -> list[dashboard.Problem]:
                 "No worker has moved it for five minutes.",
                 reverse("admin:jobs_job_change", args=[job.number]),
                 "warn",
-                ago(job.updated_at),
+                job.updated_at,
             )
         )
     return found
