@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # For pytest, the benchmarks or the demo: make test ARGS="tests/records -x"
 ARGS ?=
 
-.PHONY: help run test check bench e2e demo lock migrate shell fmt
+.PHONY: help run test check openapi bench e2e demo lock migrate shell fmt
 
 help:  ## show this list
 	@sed -nE 's/^([a-z0-9]+):  ## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -20,6 +20,10 @@ test:  ## run the tests, on TEST_DATABASE_URL and TEST_REDIS_URL where given
 check:  ## lint, types, import contract, migrations, deployment checks, OpenAPI schema
 	@tools/install dev
 	@tools/check
+
+openapi:  ## write docs/openapi-*.json anew from the code
+	@tools/install dev
+	@$(PY) manage.py openapi
 
 e2e:  ## drive the running hub with a real browser
 	@tools/install dev

@@ -43,6 +43,9 @@ class KeyRestrictions(BasePermission):
     """Checks, after the scope, which endpoints and resources a key may reach, and how much it may send."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
+        meta = request.META
+        if "HTTP_AUTHORIZATION" not in meta and "HTTP_X_API_KEY" not in meta:
+            return True
         caller = request.auth
         if not isinstance(caller, KeyPrincipal) or caller.key is None:
             return True

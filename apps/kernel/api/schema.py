@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import uritemplate
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent, build_parameter_type
+from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 
 from apps.kernel.api.parameters import Parameter
@@ -26,6 +28,8 @@ _TYPES: dict[str, dict[str, Any]] = {
     "boolean": {"type": "boolean"},
     "date-time": {"type": "string", "format": "date-time"},
 }
+# Handlers that answer with a file instead of JSON.
+_RAW = ("HttpResponse", "HttpResponseBase", "FileResponse", "StreamingHttpResponse")
 _IDEMPOTENCY_KEY = {"$ref": "#/components/parameters/IdempotencyKey"}
 _IF_MATCH = {"$ref": "#/components/parameters/IfMatch"}
 
@@ -40,6 +44,11 @@ def schema_of(parameter: Parameter) -> dict[str, Any]:
     if parameter.default is not None:
         schema["default"] = parameter.default
     return schema
+
+
+def _named(variable: str) -> str:
+    """What a variable in an address stands for, where the view does not say."""
+    return "Number or id of the object." if variable == "id" else f"The {variable.replace('_', ' ')}."
 
 
 class HubSchema(AutoSchema):
@@ -61,9 +70,10 @@ class HubSchema(AutoSchema):
             return "_".join([*tokens, what])
         actions = getattr(self.view, "action_map", None)
         if not actions:
-            return "_".join([*tokens, self.method.lower()])
+            of_one = self.method == "GET" and self.path.endswith("}")
+            return "_".join([*tokens, "retrieve" if of_one else self.method.lower()])
         # A further action's name is in its address already; of a list or of one object, it may be the same.
-        if len(actions) > 1:
+        if len(actions.keys() - {"head"}) > 1:  # DRF adds head at the first request
             tokens.append(self.method.lower())
         if "{" not in self.path:
             tokens.append("all")
@@ -90,8 +100,6 @@ class HubSchema(AutoSchema):
         return "\n\n".join(part for part in (rest.strip(), need) if part)
 
     def _own_doc(self) -> str:
-        import inspect
-
         handler = getattr(self.view, self.what, None)
         if getattr(handler, "__module__", "") == "apps.kernel.api.views":
             return ""
@@ -118,10 +126,19 @@ class HubSchema(AutoSchema):
     def get_response_serializers(self) -> Any:
         outputs = getattr(self.view, "outputs", {})
         if self.what not in outputs:
-            return {204: None} if self.method == "DELETE" else super().get_response_serializers()
+            if self.method == "DELETE":
+                return {204: None}
+            if self._handler_returns() in _RAW:
+                return {(200, "application/octet-stream"): OpenApiTypes.BINARY}
+            return super().get_response_serializers()
         declared = outputs[self.what]
         status, serializer = declared if isinstance(declared, tuple) else (200, declared)
         return {status: serializer}
+
+    def _handler_returns(self) -> str:
+        """The name of what the handler is annotated to return."""
+        annotation = getattr(getattr(self.view, self.what, None), "__annotations__", {}).get("return", "")
+        return str(getattr(annotation, "__name__", annotation)).rpartition(".")[2]
 
     def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
         described = getattr(self.view, "path_parameters", {})
@@ -130,7 +147,7 @@ class HubSchema(AutoSchema):
                 name=name,
                 location="path",
                 schema={"type": "string"},
-                description=described.get(name, "Number or id of the object." if name == "id" else ""),
+                description=described.get(name) or _named(name),
             )
             for name in variables
         ]
