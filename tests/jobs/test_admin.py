@@ -55,7 +55,7 @@ def text_of(response: Any) -> str:
 def sent(client: Client, content: str = FILE, name: str = "kunden.csv", **headers: str) -> Any:
     file = SimpleUploadedFile(name, content.encode())
     return client.post(
-        "/admin/jobs/job/import/", {"dataset": "clients", "import_file": file}, headers=headers
+        "/admin/jobs/import/", {"dataset": "clients", "import_file": file}, headers=headers
     )
 
 
@@ -75,7 +75,7 @@ def matched(job: Job, **changed: str) -> dict[str, str]:
 
 
 def test_a_spreadsheet_goes_in_step_by_step(staff, organization, clients) -> None:
-    page = text_of(staff.get("/admin/jobs/job/import/?dataset=clients"))
+    page = text_of(staff.get("/admin/jobs/import/?dataset=clients"))
     assert '<option value="clients" selected>' in page
 
     answer = sent(staff)
@@ -129,7 +129,7 @@ def test_a_spreadsheet_goes_in_step_by_step(staff, organization, clients) -> Non
 
 def test_the_page_of_an_upload_answers_scripts_with_json(staff) -> None:
     answer = sent(staff, **{"X-Requested-With": "XMLHttpRequest"})
-    assert answer.json() == {"location": f"/admin/jobs/job/import/{Job.objects.get().number}/file/"}
+    assert answer.json() == {"location": f"/admin/jobs/import/{Job.objects.get().number}/file/"}
     answer = sent(staff, "%PDF-1.7", **{"X-Requested-With": "XMLHttpRequest"})
     assert answer.status_code == 422
     assert "is a PDF document" in answer.json()["error"]
@@ -221,7 +221,7 @@ def test_jobs_of_others_do_not_exist(upload, clients) -> None:
         answer = stranger.post(path, {"_confirmed": "1"})
         assert answer.status_code == 404 or answer.headers.get("Location") == "/admin/", path
     answer = stranger.post(
-        "/admin/jobs/job/import/",
+        "/admin/jobs/import/",
         {"dataset": str(clients.pk), "import_file": SimpleUploadedFile("a.csv", b"a\n1\n")},
     )
     assert answer.status_code == 200
@@ -237,13 +237,13 @@ def test_an_auditor_looks_and_does_nothing(organization, upload, clients) -> Non
     assert job.number in text_of(auditor.get("/admin/jobs/job/"))
     page = text_of(auditor.get(reverse("admin:jobs_job_change", args=[job.number])))
     assert "/cancel/" not in page
-    assert auditor.get("/admin/jobs/job/import/").status_code == 403
+    assert auditor.get("/admin/jobs/import/").status_code == 403
     assert auditor.post(reverse("admin:jobs_import_check", args=[job.number])).status_code == 403
     assert (
         auditor.post(reverse("admin:jobs_job_cancel", args=[job.number]), {"_confirmed": "1"}).status_code
         == 403
     )
-    assert auditor.get("/admin/jobs/job/export/?dataset=clients").status_code == 403
+    assert auditor.get("/admin/jobs/export/?dataset=clients").status_code == 403
     job.refresh_from_db()
     assert job.status == "pending"
 
@@ -305,8 +305,8 @@ def test_errors_can_be_looked_through(staff, upload) -> None:
 
 def test_an_export_is_ordered_and_downloaded(staff, upload) -> None:
     run(configured(upload("external_id,name,status\nA,Ann,lead\nB,Bob,active\n")))
-    assert "Clients" in text_of(staff.get("/admin/jobs/job/export/"))
-    url = "/admin/jobs/job/export/?dataset=clients"
+    assert "Clients" in text_of(staff.get("/admin/jobs/export/"))
+    url = "/admin/jobs/export/?dataset=clients"
     assert "2 records" in text_of(staff.get(url))
     answer = staff.post(url, {"format": "csv", "columns": ["external_id", "name"], "where-status": "active"})
     job = Job.objects.get(job_type="export")

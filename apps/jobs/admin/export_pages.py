@@ -82,7 +82,7 @@ class ExportPages:
     media: Any
 
     def export_urls(self) -> list[URLPattern]:
-        return [path("export/", self.admin_site.admin_view(self.export_new), name="jobs_export_new")]
+        return [path("jobs/export/", self.admin_site.admin_view(self.export_new), name="jobs_export_new")]
 
     def export_new(self, request: HttpRequest) -> HttpResponse:
         """Choose a dataset, then columns and format; ordering it leads to the job's page."""
@@ -134,6 +134,6 @@ class ExportPages:
                 "dataset": dataset,
                 "datasets": records.datasets_of(organization),
                 "form": form,
-                "count": records.count(dataset) if dataset is not None else 0,
+                "count": f"{records.count(dataset):,}" if dataset is not None else "",
             },
         )

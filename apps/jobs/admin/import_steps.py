@@ -1,10 +1,10 @@
 """The import, step by step; each step is an address that can be come back to.
 
-import/                     dataset and file
-import/<number>/file/       how the file is read, and its first rows
-import/<number>/columns/    what the columns mean, and how to import
-import/<number>/check/      what would happen; confirm
-job/<number>/change/        progress and result
+- `jobs/import/`: dataset and file
+- `jobs/import/<number>/file/`: how the file is read, and its first rows
+- `jobs/import/<number>/columns/`: what the columns mean, and how to import
+- `jobs/import/<number>/check/`: what would happen; confirm
+- `jobs/job/<number>/change/`: progress and result
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ class ImportSteps:
     def import_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
-            path("import/", wrap(self.import_new), name="jobs_import_new"),
+            path("jobs/import/", wrap(self.import_new), name="jobs_import_new"),
             path(
-                "import/template/<str:slug>.<str:kind>",
+                "jobs/import/template/<str:slug>.<str:kind>",
                 wrap(self.import_template),
                 name="jobs_import_template",
             ),
-            path("import/<str:number>/", wrap(self.import_at), name="jobs_import"),
-            path("import/<str:number>/file/", wrap(self.import_file), name="jobs_import_file"),
-            path("import/<str:number>/columns/", wrap(self.import_columns), name="jobs_import_columns"),
-            path("import/<str:number>/sample/", wrap(self.import_sample), name="jobs_import_sample"),
-            path("import/<str:number>/check/", wrap(self.import_check), name="jobs_import_check"),
+            path("jobs/import/<str:number>/", wrap(self.import_at), name="jobs_import"),
+            path("jobs/import/<str:number>/file/", wrap(self.import_file), name="jobs_import_file"),
+            path("jobs/import/<str:number>/columns/", wrap(self.import_columns), name="jobs_import_columns"),
+            path("jobs/import/<str:number>/sample/", wrap(self.import_sample), name="jobs_import_sample"),
+            path("jobs/import/<str:number>/check/", wrap(self.import_check), name="jobs_import_check"),
         ]
 
     # --- what the steps share

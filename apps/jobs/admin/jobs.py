@@ -32,6 +32,7 @@ from apps.kernel.admin import (
     progress_bar,
     status_badge,
 )
+from apps.kernel.admin.site import site_urls
 from apps.kernel.errors import HubError
 
 ERRORS_PER_PAGE = 50
@@ -54,6 +55,7 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
     palette_fields = ("number", "name")
     ordering = ("-id",)
     list_filter_submit = False
+    change_list_template = "jobs/change_list.html"
     empty_icon = "upload_file"
     empty_title = "No imports or exports yet"
     empty_text = (
@@ -130,11 +132,13 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
-            *self.import_urls(),
-            *self.export_urls(),
             path("<str:object_id>/files/<str:kind>/", wrap(self.file_view), name="jobs_job_file"),
             *super().get_urls(),
         ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        context = {"may_order": self.has_write_permission(request), **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     # --- the page of one job
 
@@ -308,3 +312,12 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
     def _needs_records(self, request: HttpRequest) -> None:
         if not allows(request, "records:write"):
             raise PermissionDenied
+
+
+def _urls() -> list[Any]:
+    made = admin.site._registry[Job]
+    assert isinstance(made, JobAdmin)
+    return [*made.import_urls(), *made.export_urls()]
+
+
+site_urls.append(_urls)

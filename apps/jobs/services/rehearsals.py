@@ -29,6 +29,7 @@ GROUPS = 200
 SAMPLES_PER_GROUP = 5
 SAMPLES_PER_OPERATION = 10
 SQLITE_PART = 100_000
+SHOWN_OPERATIONS = ("updated", "restored", "deleted", "created")
 COUNTS = ("created", "updated", "unchanged", "restored", "deleted")
 
 
@@ -103,7 +104,7 @@ class Rehearsal:
             "deletion_skipped": self.deletion_skipped,
             "in_parts": self.in_parts,
             "groups": sorted(groups, key=_prominence),
-            "samples": [sample for found in self.samples.values() for sample in found],
+            "samples": [sample for name in SHOWN_OPERATIONS for sample in self.samples.get(name, ())],
             "seconds": round(self.seconds, 3),
             "rows_per_second": round(self.rows / self.seconds) if self.seconds > 0.05 else None,
             "at": timezone.now().isoformat(),
