@@ -182,7 +182,8 @@ class Plan:
 
     def sample(self, number: int, operation: str, key: str | None, before: Data, after: Data) -> None:
         """Keep the fate of the first rows, for the report."""
-        if len(self.outcome.samples) < KEPT_SAMPLES:
+        # New records leave room for changed ones, which one rather wants to see.
+        if len(self.outcome.samples) < (KEPT_SAMPLES // 2 if operation == CREATED else KEPT_SAMPLES):
             self.outcome.samples.append(Sample(number, operation, key, before, after))
 
     def swift(self, rows: Prepared, keys: Sequence[str]) -> list[Row]:
