@@ -69,9 +69,9 @@ class HealthStatus(models.TextChoices):
 
 
 class Method(models.TextChoices):
-    POST = "POST"
-    PUT = "PUT"
-    PATCH = "PATCH"
+    POST = "POST", "POST"
+    PUT = "PUT", "PUT"
+    PATCH = "PATCH", "PATCH"
 
 
 class AuthType(models.TextChoices):

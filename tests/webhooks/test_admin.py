@@ -225,7 +225,7 @@ def test_replay_counts_before_it_sends(ada, organization, endpoint_at, receiver)
     receiver.answers = [say(500)]
     publish(organization)
     run()
-    asked = {"since_0": "2020-01-01", "since_1": "00:00:00", "what": "failed"}
+    asked = {"since": "2020-01-01T00:00", "what": "failed"}
 
     counted = act(ada, endpoint, "replay_since", **asked)
     assert "Send 1 again" in counted.content.decode()

@@ -36,9 +36,7 @@ def _numbers(request: HttpRequest) -> dict[str, Any] | None:
     return {
         "title": "Webhooks delivered, 24 h",
         "value": f"{day.succeeded:,}",
-        "note": "nothing was sent"
-        if rate is None
-        else f"{rate:g} % of the attempts, {day.waiting:,} waiting",
+        "note": "nothing was sent" if rate is None else f"{rate:.0f} %, {day.waiting:,} waiting",
         "tone": "quiet" if rate is None else "good" if rate >= 99 else "warn" if rate >= 90 else "bad",
         "href": reverse("admin:webhooks_delivery_changelist"),
         "spark": sparkline([hour.succeeded for hour in day.hours], label="delivered per hour"),

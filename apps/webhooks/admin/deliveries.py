@@ -41,7 +41,7 @@ SHOWN_ATTEMPTS = 50
 class DeliveryAdmin(HubModelAdmin):
     scope_resource = "webhooks"
     read_only = True
-    list_display = ("created", "type_shown", "state", "tries", "answer", "next_try", "endpoint_shown", "ref")
+    list_display = ("created", "type_shown", "state", "tries", "answer", "next_try", "endpoint_shown")
     list_filter = ("status", "endpoint")
     list_select_related = ("endpoint",)
     search_fields = ("id",)
@@ -79,7 +79,7 @@ class DeliveryAdmin(HubModelAdmin):
     @admin.display(description="Event")
     def type_shown(self, obj: Delivery) -> str:
         note = "" if obj.cause == Cause.EVENT else muted(f" {obj.get_cause_display().lower()}")
-        return format_html("{}{}", mono(obj.event_type), note)
+        return format_html('<span class="hub-nowrap">{}{}</span>', mono(obj.event_type), note)
 
     @admin.display(description="Status")
     def state(self, obj: Delivery) -> str:
@@ -105,10 +105,6 @@ class DeliveryAdmin(HubModelAdmin):
     def endpoint_shown(self, obj: Delivery) -> str:
         address = reverse("admin:webhooks_webhookendpoint_change", args=[obj.endpoint.number])
         return link(address, f"{obj.endpoint.number} {obj.endpoint.name}")
-
-    @admin.display(description="Id")
-    def ref(self, obj: Delivery) -> str:
-        return mono(obj.public_id)
 
     # --- the page
 
@@ -149,9 +145,9 @@ class DeliveryAdmin(HubModelAdmin):
                 "took": milliseconds(attempt.duration_ms),
                 "when": exact(attempt.started_at),
                 "ago": ago(attempt.started_at),
-                "request": text_block(_headers(attempt.request_headers), title="Request headers"),
-                "response": text_block(_headers(attempt.response_headers), title="Answer's headers"),
-                "body": text_block(attempt.response_body, title="Answer's body, the first 16 KiB"),
+                "request": _block(_headers(attempt.request_headers), "Request headers"),
+                "response": _block(_headers(attempt.response_headers), "Answer's headers"),
+                "body": _block(attempt.response_body, "Answer's body, the first 16 KiB"),
                 "curl": text_block(
                     curl.command(
                         method=obj.endpoint.method,
@@ -243,6 +239,10 @@ def _readable(delivery: Delivery) -> str:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except ValueError:
         return text
+
+
+def _block(text: str, title: str) -> str:
+    return text_block(text, title=title) if text else ""
 
 
 def _headers(headers: dict[str, str]) -> str:

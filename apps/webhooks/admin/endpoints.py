@@ -17,6 +17,7 @@ from apps.kernel.admin import (
     HubModelAdmin,
     Series,
     ago,
+    badge,
     bar_chart,
     confirm_action,
     milliseconds,
@@ -42,8 +43,19 @@ from apps.webhooks.models import WebhookEndpoint
 from apps.webhooks.retries import schedule_of
 from apps.webhooks.services import endpoints, pausing, replays
 from apps.webhooks.services.requests import configured_schedule, timeout_of
-from apps.webhooks.statuses import EndpointStatus
+from apps.webhooks.statuses import EndpointStatus, HealthStatus
 from apps.webhooks.validation import url_problems
+
+_HEALTH_TONES = {
+    HealthStatus.HEALTHY: "good",
+    HealthStatus.DEGRADED: "warn",
+    HealthStatus.FAILING: "bad",
+}
+
+
+def health_badge(endpoint: WebhookEndpoint) -> str:
+    tone = _HEALTH_TONES.get(HealthStatus(endpoint.health_status), "quiet")
+    return badge(endpoint.get_health_status_display(), tone)
 
 
 class EndpointChangeList(HubChangeList):
@@ -73,7 +85,12 @@ class WebhookEndpointAdmin(HubModelAdmin):
     sortable_by = ()
     list_select_related = ("project",)
     actions = ("pause", "resume")
-    actions_detail = ("send_test", "pause", "resume", "replay_since", "rotate_secret", "switch_off")
+    actions_detail = (
+        "send_test",
+        "pause",
+        "resume",
+        {"title": "More", "icon": "more_vert", "items": ["replay_since", "rotate_secret", "switch_off"]},
+    )
     change_form_before_template = "hub/webhooks/endpoint_summary.html"
     empty_icon = "webhook"
     empty_title = "No endpoints yet"
@@ -170,7 +187,7 @@ class WebhookEndpointAdmin(HubModelAdmin):
 
     @admin.display(description="Health")
     def health(self, obj: WebhookEndpoint) -> str:
-        return status_badge(obj.health_status)
+        return health_badge(obj)
 
     @admin.display(description="Success, 24 h")
     def ratio(self, obj: Any) -> str:
@@ -224,10 +241,11 @@ class WebhookEndpointAdmin(HubModelAdmin):
         return {
             "endpoint": endpoint,
             "status": status_badge(endpoint.status),
-            "health": status_badge(endpoint.health_status),
+            "health": health_badge(endpoint),
             "activity": activity,
             "rate": activity.success_rate,
             "latency": milliseconds(activity.average_ms),
+            "reason": endpoint.pause_reason.rstrip("."),
             "chart": bar_chart(labels, series, unit="attempts"),
             "ladder": ", ".join(
                 since_text(pause) if pause >= 1 else duration(pause) for pause in pauses if pause

@@ -8,8 +8,9 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 from unfold.widgets import (
+    INPUT_CLASSES,
     UnfoldAdminSelectWidget,
-    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
@@ -139,6 +140,7 @@ class EndpointForm(forms.ModelForm):
             "rate_limit_per_second", "rate_limit_per_minute", "ip_allow_list", "validate_ssl", "sign_payload",
             "signature_header", "max_consecutive_failures",
         )  # fmt: skip
+        widgets = {"description": UnfoldAdminTextareaWidget({"rows": 2})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -254,10 +256,21 @@ class RotateForm(forms.Form):
     )
 
 
+class MomentInput(forms.DateTimeInput):
+    """The browser's own picker of a date and a time; needs no script."""
+
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        super().__init__({"class": " ".join(INPUT_CLASSES), "step": "60"}, format="%Y-%m-%dT%H:%M")
+
+
 class ReplayForm(forms.Form):
     """What to send again."""
 
-    since = forms.SplitDateTimeField(
-        widget=UnfoldAdminSplitDateTimeWidget, initial=lambda: timezone.now() - timedelta(hours=24)
+    since = forms.DateTimeField(
+        widget=MomentInput,
+        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
+        initial=lambda: timezone.now() - timedelta(hours=24),
     )
     what = forms.ChoiceField(choices=What.choices, initial=What.FAILED, widget=UnfoldAdminSelectWidget)
