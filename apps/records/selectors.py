@@ -15,6 +15,7 @@ from apps.records.models import Change, Dataset, DatasetCount, Origin, Record
 from apps.tenants.models import Organization
 
 LOOKUPS = ("gte", "lte", "gt", "lt", "in", "startswith")
+FEW_HITS = 10_000
 
 
 def datasets_of(organization: Organization) -> QuerySet[Dataset]:
@@ -141,13 +142,25 @@ def _condition(dataset: Dataset, parameter: str, value: str) -> Q:
 
 
 def search_condition(dataset: Dataset, text: str) -> Q:
-    """Records whose key, or an indexed text, begins with `text`."""
+    """Records whose key, or an indexed text, begins with `text`.
+
+    Neither database combines the indexes of several columns by itself well enough. Where each column has few
+    hits their keys are gathered index by index; where one has many, walking the records in order soon meets
+    enough of them.
+    """
     text = text.strip()
-    condition = prefix_range("key", text)
     folded = text.casefold()[:190]
+    parts = [prefix_range("key", text)]
     for name, column in dataset.slots.items():
         if dataset.fields_by_name[name].type in ("text", "email", "choice", "reference", "phone", "url"):
-            condition |= prefix_range(column, folded)
+            parts.append(prefix_range(column, folded))
+    rows = Record.objects.filter(dataset=dataset).order_by()
+    found = [rows.filter(part).values("pk") for part in parts]
+    if all(hits[: FEW_HITS + 1].count() <= FEW_HITS for hits in found):
+        return Q(pk__in=found[0].union(*found[1:]) if len(found) > 1 else found[0])
+    condition = parts[0]
+    for part in parts[1:]:
+        condition |= part
     return condition
 
 

@@ -83,8 +83,10 @@ def _plain(field: Any, n: int) -> Any:
     if getattr(field, "choices", None):
         return field.default if field.has_default() else field.flatchoices[0][0]
     kind = type(field).__name__
-    if kind in ("EncryptedTextField", "EncryptedJSONField"):
-        return f"sk_secret_{n}" if kind == "EncryptedTextField" else {"password": f"sk_secret_{n}"}
+    if kind == "EncryptedTextField":
+        return f"sk_secret_{n}"
+    if kind == "EncryptedJSONField":
+        return _LEFT if field.has_default() else {"password": f"sk_secret_{n}"}
     if kind == "JSONText":
         return _LEFT if field.null or field.has_default() else {"name": ATTACK}
     if isinstance(field, (models.CharField, models.TextField)):

@@ -166,7 +166,9 @@ def test_ticking_a_row_of_another_organization_does_nothing(
 
 
 @pytest.mark.parametrize("model", REGISTERED, ids=label)
-def test_nothing_that_is_stored_runs(model: type[models.Model], acme: Organization) -> None:
+def test_nothing_that_is_stored_runs_and_no_secret_shows(
+    model: type[models.Model], acme: Organization
+) -> None:
     operator = signed_in(member(acme, "owner", email="op@example.com", is_superuser=True))
     made = maker(acme)
     row = made._made[Record] if model is Record else made.make(model)
@@ -180,7 +182,9 @@ def test_nothing_that_is_stored_runs(model: type[models.Model], acme: Organizati
     for path in [*paths, "/admin/"]:
         answer = operator.get(path, follow=True)
         assert answer.status_code in (200, 403), path
-        assert RAW.search(answer.content.decode()) is None, path
+        html = answer.content.decode()
+        assert RAW.search(html) is None, path
+        assert "sk_secret_" not in html, path
 
 
 @pytest.mark.parametrize("model", [m for m in REGISTERED if m not in (Record, Organization)], ids=label)

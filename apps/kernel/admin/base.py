@@ -17,6 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.safestring import mark_safe
 from unfold.admin import StackedInline, TabularInline, checkbox
+from unfold.enums import ActionVariant
 
 from apps.kernel.admin.access import allows
 from apps.kernel.admin.changelist import HubChangeList
@@ -165,6 +166,11 @@ class HubModelAdmin(Permissions, SavingAdmin):
         if not self.has_delete_permission(request):
             actions.pop("delete_selected", None)
         return actions
+
+    def get_unfold_action(self, action: str) -> Any:
+        found = super().get_unfold_action(action)
+        found.variant = found.variant or ActionVariant.DEFAULT
+        return found
 
     # --- one object
 
