@@ -11,8 +11,18 @@ import orjson
 from apps.records.mapping import MappedBatch, RowProblem, canonical_json, content_hash
 from apps.records.models import Dataset
 from apps.records.services import bulk
+from apps.records.services.bulk import Column
 from apps.records.services.outcomes import KEPT_SAMPLES, BatchOutcome, Mode, Sample
-from apps.records.services.store import CREATED, RESTORED, UPDATED, Batch, Write, unique_names, unique_text
+from apps.records.services.store import (
+    CREATED,
+    RESTORED,
+    UPDATED,
+    Batch,
+    Write,
+    slot_columns,
+    unique_names,
+    unique_text,
+)
 
 Data = dict[str, Any]
 
@@ -78,19 +88,26 @@ def bodies(records: Sequence[str]) -> dict[str, Data]:
 
 @dataclass(slots=True)
 class Prepared:
-    """A mapped batch, with what its rows would store: data without nulls, canonical JSON, content hash."""
+    """A mapped batch, with what its rows would store: data without nulls, canonical JSON, hash, slots."""
 
     mapped: MappedBatch
     data: list[Data]
-    bodies: list[bytes]
+    texts: list[str]
     hashes: list[bytes]
+    slots: list[Column]
 
 
-def prepare(mapped: MappedBatch) -> Prepared:
+def prepare(mapped: MappedBatch, dataset: Dataset) -> Prepared:
     """The costly part that needs no database: done ahead, while it writes the batch before."""
     data = [_present(values) for values in mapped.values]
     bodies = [canonical_json(values) for values in data]
-    return Prepared(mapped, data, bodies, [content_hash(body) for body in bodies])
+    return Prepared(
+        mapped,
+        data,
+        [body.decode() for body in bodies],
+        [content_hash(body) for body in bodies],
+        slot_columns(dataset, data),
+    )
 
 
 class Plan:
@@ -168,7 +185,7 @@ class Plan:
                 continue
             data = _present({**defaults, **row.values} if defaults else row.values)
             body = canonical_json(data)
-            creates.add(row.key, data, body, content_hash(body))
+            creates.add(row.key, data, body.decode(), content_hash(body))
             kept.append(row)
         for row, record, data in zip(kept, creates.number(), creates.data[before:], strict=True):
             self.touched.append((row, record))
@@ -193,11 +210,12 @@ class Plan:
         """
         found = stored_by_keys(self.dataset, keys)
         numbers, values, missing = rows.mapped.rows, rows.mapped.values, rows.mapped.missing
-        present, texts, digests = rows.data, rows.bodies, rows.hashes
+        present, texts, digests = rows.data, rows.texts, rows.hashes
         creates, defaults = self.batch.creates, self.defaults
         may_create = self.mode is not Mode.UPDATE
         others = []
         same = 0
+        given = False  # whether a default was given to some row
         for n, key in enumerate(keys):
             held = found.get(key)
             if held is None:
@@ -205,7 +223,8 @@ class Plan:
                     if defaults and (data := {**defaults, **values[n]}).keys() != values[n].keys():
                         data = _present(data)
                         body = canonical_json(data)
-                        creates.add(key, data, body, content_hash(body))
+                        creates.add(key, data, body.decode(), content_hash(body))
+                        given = True
                     else:
                         creates.add(key, present[n], texts[n], digests[n])
                     self.sample(numbers[n], CREATED, key, {}, creates.data[-1])
@@ -217,6 +236,8 @@ class Plan:
             row = Row(numbers[n], values[n], missing[n])
             row.key = key
             others.append(row)
+        if len(creates) == len(keys) and not given:
+            creates.slots = rows.slots
         self.met += creates.number()
         self.outcome.unchanged += same
         self.outcome.created += len(creates)

@@ -47,15 +47,17 @@ class Creates:
 
     keys: list[str | None] = field(default_factory=list)
     data: list[Data] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)  # canonical JSON of `data`
     hashes: list[bytes] = field(default_factory=list)
     records: list[str] = field(default_factory=list)  # given by `number`
+    slots: list[Column] | None = None  # where they were prepared for exactly these rows
 
-    def add(self, key: str | None, data: Data, body: bytes, digest: bytes) -> None:
+    def add(self, key: str | None, data: Data, text: str, digest: bytes) -> None:
         self.keys.append(key)
         self.data.append(data)
-        self.bodies.append(body)
+        self.texts.append(text)
         self.hashes.append(digest)
+        self.slots = None
 
     def number(self) -> list[str]:
         """Give ids to those that have none yet; returns these ids."""
@@ -138,12 +140,12 @@ def _create(batch: Batch, at: str) -> None:
         Column("organization_id", bulk.hex_of(dataset.organization_id)),
         Column("dataset_id", bulk.hex_of(dataset.pk)),
         Column("key", creates.keys, text=True),
-        Column("data", [body.decode() for body in creates.bodies], text=True),
+        Column("data", creates.texts, text=True),
         Column("content_hash", creates.hashes),
         Column("version", 1),
         Column("created_at", at),
         Column("updated_at", at),
-        *slot_columns(dataset, creates.data),
+        *(slot_columns(dataset, creates.data) if creates.slots is None else creates.slots),
     ]
     bulk.insert(Record, columns, len(creates))
     _hold_keys(dataset, zip(creates.records, creates.data, strict=True))
@@ -233,7 +235,7 @@ def _journal(batch: Batch, at: str) -> None:
             Column("operation", CREATED),
             Column("version", 1),
             Column("before", None),
-            Column("after", [body.decode() for body in creates.bodies], text=True),
+            Column("after", creates.texts, text=True),
         ]
         bulk.insert(Change, [*columns, *shared], len(creates))
     if writes:

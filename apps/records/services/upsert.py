@@ -151,7 +151,7 @@ class _Run:
         if len(part) < batch_size or self.mapper.needs_lookup:
             number = first_row
             while part:
-                yield part, prepare(self.mapper.map_rows(part, number, lookup=self.finder))
+                yield part, prepare(self.mapper.map_rows(part, number, lookup=self.finder), self.dataset)
                 number += len(part)
                 part = list(islice(source, batch_size))
             return
@@ -168,7 +168,7 @@ class _Run:
                 part = following
 
     def _ahead(self, part: list[Any], number: int) -> Prepared:
-        return prepare(self.mapper.map_rows(part, number))
+        return prepare(self.mapper.map_rows(part, number), self.dataset)
 
     def one(self, part: list[Any], prepared: Prepared, number: int, origin: Origin) -> BatchOutcome:
         """Write one batch, in the caller's transaction."""
