@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import Resolver404, resolve, reverse
+from django.utils import timezone
 
 from apps.kernel.api.addresses import client_ip
 from apps.tenants.models import Organization, User
@@ -40,7 +42,8 @@ class OrganizationMiddleware:
             if user.must_change_password:
                 messages.info(request, "Choose a password of your own first.")
                 return HttpResponseRedirect(reverse("admin:password_change"))
-        return self.get_response(request)
+        with timezone.override(_zone_of(request)):
+            return self.get_response(request)
 
     @staticmethod
     def _is_closed(request: HttpRequest) -> bool:
@@ -51,6 +54,12 @@ class OrganizationMiddleware:
             return resolve(request.path_info).url_name not in OPEN_VIEWS
         except Resolver404:
             return False
+
+
+def _zone_of(request: HttpRequest) -> ZoneInfo | None:
+    """Times are shown and entered in the organization's zone; None is the installation's."""
+    organization: Organization | None = request.organization  # type: ignore[attr-defined]
+    return ZoneInfo(organization.timezone) if organization is not None else None
 
 
 def attach(request: HttpRequest) -> None:

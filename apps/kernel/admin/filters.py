@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.contrib.admin import ModelAdmin
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import FieldListFilter, ModelAdmin
 from django.db import models
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.contrib.filters.admin import (
     BooleanRadioFilter,
     ChoicesDropdownFilter,
     DropdownFilter,
-    RangeDateFilter,
-    RangeDateTimeFilter,
     RelatedDropdownFilter,
 )
+
+from apps.kernel.admin.widgets import NativeDate
 
 CHOICES_CAP = 200
 
@@ -30,6 +34,67 @@ class ScopedRelatedFilter(RelatedDropdownFilter):
 
         rows = scoped_rows(request, field.remote_field.model, model_admin.admin_site)
         return [(str(row.pk), str(row)) for row in rows[:CHOICES_CAP]]
+
+
+class DayRangeFilter(FieldListFilter):
+    """From one day to another, both included, in the current time zone; for dates and for moments."""
+
+    template = "hub/admin/filter.html"
+
+    def __init__(
+        self,
+        field: Any,
+        request: HttpRequest,
+        params: dict[str, Any],
+        model: type[models.Model],
+        model_admin: ModelAdmin[Any],
+        field_path: str,
+    ) -> None:
+        self.names = (f"{field_path}_from", f"{field_path}_to")
+        self.given: dict[str, str] = {}
+        for name in self.names:
+            found = params.pop(name, None)
+            text = found[-1] if isinstance(found, list) and found else found
+            if text:
+                self.given[name] = str(text)
+        super().__init__(field, request, params, model, model_admin, field_path)
+
+    def expected_parameters(self) -> list[str | None]:
+        return [*self.names]
+
+    def has_output(self) -> bool:
+        return True
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        path = self.field_path
+        for name, lookup in zip(self.names, ("gte", "lt"), strict=True):
+            if name not in self.given:
+                continue
+            try:
+                day = dt.date.fromisoformat(self.given[name])
+                day += dt.timedelta(days=1 if lookup == "lt" else 0)
+            except (ValueError, OverflowError):
+                messages.error(request, f"“{self.given[name][:20]}” is not a date: use YYYY-MM-DD.")
+                return queryset.none()
+            moment = isinstance(self.field, models.DateTimeField)
+            bound = dt.datetime.combine(day, dt.time(), timezone.get_current_timezone()) if moment else day
+            queryset = queryset.filter(**{f"{path}__{lookup}": bound})
+        return queryset
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        inputs = {
+            name: forms.CharField(required=False, widget=NativeDate({"aria-label": label}))
+            for name, label in zip(self.names, ("from", "to"), strict=True)
+        }
+        yield {"form": FilterForm(inputs, self.given)}
+
+
+class FilterForm(forms.Form):
+    """A form whose fields are given when it is made."""
+
+    def __init__(self, fields: dict[str, forms.Field], data: dict[str, str]) -> None:
+        super().__init__(data or None)
+        self.fields = fields
 
 
 class WordsFilter(DropdownFilter):
@@ -78,10 +143,8 @@ def filter_for(model: type[models.Model], name: Any) -> Any:
         return (name, ScopedRelatedFilter)
     if isinstance(field, models.BooleanField):
         return (name, BooleanRadioFilter)
-    if isinstance(field, models.DateTimeField):
-        return (name, RangeDateTimeFilter)
     if isinstance(field, models.DateField):
-        return (name, RangeDateFilter)
+        return (name, DayRangeFilter)
     if getattr(field, "choices", None):
         return (name, ChoicesDropdownFilter)
     return name

@@ -23,8 +23,8 @@ from apps.kernel.admin.filters import filter_for
 
 # Public ids and numbers: nothing that the admin would have to quote (`unquote` leaves them as they are).
 _PLAIN = re.compile(r"[a-z]+_[0-9a-z]{26}|[A-Z]+-[0-9]{4}-[0-9]+")
-# What Unfold's range filters append to a field's name.
-_RANGE = re.compile(r"_(from|to)(_[01])?")
+# What the range filter appends to a field's name.
+_RANGE = re.compile(r"_(from|to)")
 
 
 def scoped_rows(request: HttpRequest, model: type[models.Model], site: AdminSite) -> models.QuerySet[Any]:

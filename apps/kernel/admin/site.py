@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
@@ -12,6 +13,7 @@ from unfold.sites import UnfoldAdminSite
 
 from apps.kernel.admin import dashboard, search
 from apps.kernel.admin.access import organization_of
+from apps.kernel.admin.auditing import journal
 
 # Filled by admins that need an address outside their model's, such as `/admin/data/clients/`.
 site_urls: list[Callable[[], list[URLPattern | URLResolver]]] = []
@@ -48,6 +50,15 @@ class HubAdminSite(UnfoldAdminSite):
         }
         request.current_app = self.name
         return TemplateResponse(request, "admin/index.html", context)
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Of one's own; written to the audit log."""
+        answer = super().password_change(request, {"title": "Change password", **(extra_context or {})})
+        if request.method == "POST" and answer.status_code == 302 and isinstance(request.user, models.Model):
+            journal.record(request, action="user.password_changed", target=request.user)
+        return answer
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Unfold's caches results by user alone; the hub's must never outlive a change of organization."""

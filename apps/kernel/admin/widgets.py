@@ -7,7 +7,12 @@ from typing import Any
 
 from django import forms
 from django.core.serializers.json import DjangoJSONEncoder
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    INPUT_CLASSES,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 
 class JSONTextarea(UnfoldAdminTextareaWidget):
@@ -42,6 +47,26 @@ class MonoTextInput(UnfoldAdminTextInputWidget):
     def __init__(self, attrs: dict[str, Any] | None = None) -> None:
         super().__init__({"spellcheck": "false", "autocomplete": "off", **(attrs or {})})
         self.attrs["class"] = f"{self.attrs.get('class', '')} hub-mono-input".strip()
+
+
+class _Native(forms.widgets.Input):
+    """The browser's own picker, in the theme's clothes: it works on a phone and needs no script."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__({"class": " ".join(INPUT_CLASSES), **(attrs or {})})
+
+
+class NativeDate(_Native):
+    input_type = "date"
+
+
+class NativeDateTime(_Native):
+    """To the second; the value carries no zone and is read in the current one."""
+
+    input_type = "datetime-local"
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__({"step": "1", **(attrs or {})})
 
 
 class SecretInput(UnfoldAdminPasswordWidget):

@@ -16,7 +16,8 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from apps.records.admin.widgets import NativeDate, NativeDateTime
+from apps.kernel.admin.filters import FilterForm
+from apps.kernel.admin.widgets import NativeDate, NativeDateTime
 from apps.records.fields import FIELD_TYPES, Field, ValueProblem
 from apps.records.models import Dataset, Record
 
@@ -29,7 +30,7 @@ RANGES = ("integer", "decimal", "money", "date", "datetime")
 class FieldFilter(ListFilter, ABC):
     """Reads `name`, `name__gte` and so on from the address, as the API does."""
 
-    template = "hub/records/filter.html"
+    template = "hub/admin/filter.html"
     field: ClassVar[Field]
     lookups: ClassVar[tuple[str, ...]] = ("",)
 
@@ -73,14 +74,6 @@ class FieldFilter(ListFilter, ABC):
         yield {"form": self.form()}
 
 
-class _FilterForm(forms.Form):
-    """A form whose fields are given when it is made."""
-
-    def __init__(self, fields: dict[str, forms.Field], data: dict[str, str]) -> None:
-        super().__init__(data or None)
-        self.fields = fields
-
-
 class ChoiceFilter(FieldFilter):
     """One of a few values, each with the number of its records."""
 
@@ -96,7 +89,7 @@ class ChoiceFilter(FieldFilter):
             count = counts.get((self.field.name, value))
             options.append((value, f"{label} ({count})" if count is not None else label))
         chosen = forms.ChoiceField(choices=options, required=False, widget=UnfoldAdminSelectWidget)
-        return _FilterForm({self.field.name: chosen}, self.values)
+        return FilterForm({self.field.name: chosen}, self.values)
 
 
 class TextFilter(FieldFilter):
@@ -106,7 +99,7 @@ class TextFilter(FieldFilter):
 
     def form(self) -> forms.Form:
         widget = UnfoldAdminTextInputWidget({"placeholder": "begins with …"})
-        return _FilterForm(
+        return FilterForm(
             {f"{self.field.name}__startswith": forms.CharField(required=False, widget=widget)}, self.values
         )
 
@@ -117,7 +110,7 @@ class ReferenceFilter(FieldFilter):
     def form(self) -> forms.Form:
         attributes = {"placeholder": "key", "autocomplete": "off", "data-options": self.field.reference or ""}
         widget = UnfoldAdminTextInputWidget(attributes)
-        return _FilterForm({self.field.name: forms.CharField(required=False, widget=widget)}, self.values)
+        return FilterForm({self.field.name: forms.CharField(required=False, widget=widget)}, self.values)
 
 
 class RangeFilter(FieldFilter):
@@ -139,7 +132,7 @@ class RangeFilter(FieldFilter):
             else:
                 widget = UnfoldAdminDecimalFieldWidget({"placeholder": label, "step": "any"})
             found[self.field.name + lookup] = forms.CharField(required=False, widget=widget)
-        return _FilterForm(found, self.values)
+        return FilterForm(found, self.values)
 
 
 def filters_of(dataset: Dataset) -> list[type[FieldFilter]]:

@@ -18,7 +18,7 @@ from unfold.widgets import (
 )
 
 from apps.kernel.admin import JSONFormField, SecretInput
-from apps.records.admin.widgets import NativeDate, NativeDateTime
+from apps.kernel.admin.widgets import NativeDate, NativeDateTime
 from apps.records.fields import Field
 from apps.records.models import Dataset, Record
 
