@@ -57,11 +57,7 @@ def key_text(value: Any) -> str | None:
     return value if isinstance(value, str) else str(value)
 
 
-Stored = tuple[str, Any, bytes, int, Any]
-"""Key, id, content hash, version, whether deleted: as the database gives it."""
-
-
-def stored_by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Stored]:
+def by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Existing]:
     """The records with these keys, deleted ones too."""
     found = bulk.rows_in(
         "SELECT key, id, content_hash, version, deleted_at IS NOT NULL FROM records_record "
@@ -69,15 +65,23 @@ def stored_by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Stored]:
         [bulk.hex_of(dataset.pk)],
         keys,
     )
-    return {row[0]: row for row in found}
-
-
-def by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Existing]:
-    """`stored_by_keys`, for rows that are looked at one by one."""
     return {
         key: Existing(bulk.hex_of(record), key, bytes(digest), version, bool(deleted))
-        for key, record, digest, version, deleted in stored_by_keys(dataset, keys).values()
+        for key, record, digest, version, deleted in found
     }
+
+
+def hashes_by_keys(dataset: Dataset, keys: Sequence[str], *, with_ids: bool) -> dict[str, tuple[bytes, str]]:
+    """Key → content hash (empty for a deleted record) and id (empty unless asked for: it costs)."""
+    found = bulk.rows_in(
+        f"SELECT key, CASE WHEN deleted_at IS NULL THEN content_hash END{', id' if with_ids else ''} "  # noqa: S608
+        "FROM records_record WHERE dataset_id = %s AND key {keys}",
+        [bulk.hex_of(dataset.pk)],
+        keys,
+    )
+    if with_ids:
+        return {key: (digest or b"", bulk.hex_of(record)) for key, digest, record in found}
+    return {key: (digest or b"", "") for key, digest in found}
 
 
 def bodies(records: Sequence[str]) -> dict[str, Data]:
@@ -94,10 +98,10 @@ class Prepared:
     data: list[Data]
     texts: list[str]
     hashes: list[bytes]
-    slots: list[Column]
+    slots: list[Column] | None
 
 
-def prepare(mapped: MappedBatch, dataset: Dataset) -> Prepared:
+def prepare(mapped: MappedBatch, dataset: Dataset, *, slots: bool) -> Prepared:
     """The costly part that needs no database: done ahead, while it writes the batch before."""
     data = [_present(values) for values in mapped.values]
     bodies = [canonical_json(values) for values in data]
@@ -106,7 +110,7 @@ def prepare(mapped: MappedBatch, dataset: Dataset) -> Prepared:
         data,
         [body.decode() for body in bodies],
         [content_hash(body) for body in bodies],
-        slot_columns(dataset, data),
+        slot_columns(dataset, data) if slots else None,
     )
 
 
@@ -208,7 +212,8 @@ class Plan:
 
         For rows with distinct keys, which only their own values can stand against.
         """
-        found = stored_by_keys(self.dataset, keys)
+        replacing = self.mode is Mode.REPLACE
+        found = hashes_by_keys(self.dataset, keys, with_ids=replacing)
         numbers, values, missing = rows.mapped.rows, rows.mapped.values, rows.mapped.missing
         present, texts, digests = rows.data, rows.texts, rows.hashes
         creates, defaults = self.batch.creates, self.defaults
@@ -229,14 +234,15 @@ class Plan:
                         creates.add(key, present[n], texts[n], digests[n])
                     self.sample(numbers[n], CREATED, key, {}, creates.data[-1])
                     continue
-            elif held[2] == digests[n] and not held[4] and self.mode is not Mode.CREATE:
+            elif held[0] == digests[n] and self.mode is not Mode.CREATE:
                 same += 1
-                self.met.append(bulk.hex_of(held[1]))
+                if replacing:
+                    self.met.append(held[1])
                 continue
             row = Row(numbers[n], values[n], missing[n])
             row.key = key
             others.append(row)
-        if len(creates) == len(keys) and not given:
+        if rows.slots is not None and len(creates) == len(keys) and not given:
             creates.slots = rows.slots
         self.met += creates.number()
         self.outcome.unchanged += same

@@ -15,7 +15,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.kernel.errors import InvalidInput
-from apps.records.mapping import CompiledMapper, MappingSpec, compile_mapping
+from apps.records.mapping import CompiledMapper, MappedBatch, MappingSpec, compile_mapping
 from apps.records.models import Dataset, Origin, Record, SeenRecord
 from apps.records.services import bulk, links
 from apps.records.services.lookups import Finder
@@ -111,6 +111,7 @@ class _Run:
         self.guard = Guard(dataset)
         self.guarded = self.guard.concerns(mapper.targets)
         self.finder = Finder(dataset.organization)
+        self.creating = True  # whether the last batch created much: what to prepare ahead
 
     def all(
         self,
@@ -151,7 +152,7 @@ class _Run:
         if len(part) < batch_size or self.mapper.needs_lookup:
             number = first_row
             while part:
-                yield part, prepare(self.mapper.map_rows(part, number, lookup=self.finder), self.dataset)
+                yield part, self._prepare(self.mapper.map_rows(part, number, lookup=self.finder))
                 number += len(part)
                 part = list(islice(source, batch_size))
             return
@@ -168,7 +169,10 @@ class _Run:
                 part = following
 
     def _ahead(self, part: list[Any], number: int) -> Prepared:
-        return prepare(self.mapper.map_rows(part, number), self.dataset)
+        return self._prepare(self.mapper.map_rows(part, number))
+
+    def _prepare(self, mapped: MappedBatch) -> Prepared:
+        return prepare(mapped, self.dataset, slots=self.creating)
 
     def one(self, part: list[Any], prepared: Prepared, number: int, origin: Origin) -> BatchOutcome:
         """Write one batch, in the caller's transaction."""
@@ -203,6 +207,7 @@ class _Run:
         plan = self._plan(batch, outcome)
         texts = [key if isinstance(key, str) else str(key) for key in keys]
         others = plan.swift(prepared, texts)
+        self.creating = 2 * len(batch.creates) > len(texts)
         apply(batch, journal=not self.dry_run)
         if self.mode is Mode.REPLACE:
             self._note_seen(origin, plan.met)
