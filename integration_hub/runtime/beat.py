@@ -33,6 +33,8 @@ DECLARED = "Declared by the hub; it comes back when deleted, disable it instead.
 class LeasedScheduler(DatabaseScheduler):
     """Rings only while its lease lives, which costs one statement every RENEW seconds."""
 
+    sync_every = 30  # seconds after which the last runs of frequent entries are written down, for people
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._owner = leases.owner_name()
         self._held: SchedulerLease | None = None
