@@ -158,6 +158,20 @@ def test_streams_need_datasets_and_mappings_that_fit(organization, connect):
     }
 
 
+def test_credentials_do_not_belong_into_settings(connect):
+    request = {"path": "/cursor/customers", "headers": {"X-Api-Key": "k"}, "query": {"access_token": "t"}}
+
+    with pytest.raises(InvalidInput) as caught:
+        connect(stream(request=request), active=False, config={"custom_settings": {"password": "p"}})
+
+    assert pointers(caught) == {
+        "/config/custom_settings/password": "secret",
+        "/config/streams/0/request/headers/X-Api-Key": "secret",
+        "/config/streams/0/request/query/access_token": "secret",
+    }
+    assert Integration.objects.count() == 0
+
+
 def test_plain_http_needs_permission(organization, connect, settings, peer):
     settings.HUB_ALLOW_HTTP = False
 

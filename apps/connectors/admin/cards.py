@@ -12,10 +12,17 @@ from django.utils import timezone
 from apps.connectors import selectors
 from apps.connectors.models import Integration, SyncJob
 from apps.connectors.statuses import IntegrationStatus, SyncStatus
-from apps.kernel.admin import Series, ago, bar_chart, dashboard, sparkline, status_badge
+from apps.kernel.admin import Series, ago, bar_chart, dashboard, sparkline
 
 _SCOPE = "integrations:read"
 LATE = timedelta(minutes=10)
+_TONES: dict[str, str] = {
+    SyncStatus.COMPLETED: "good",
+    SyncStatus.PARTIAL: "warn",
+    SyncStatus.FAILED: "bad",
+    SyncStatus.PENDING: "busy",
+    SyncStatus.RUNNING: "busy",
+}
 
 
 def _mine(request: HttpRequest) -> Any:
@@ -61,7 +68,7 @@ def _chart(request: HttpRequest) -> dict[str, Any] | None:
     return {
         "title": "Rows synced, last 14 days",
         "chart": bar_chart(
-            [f"{day['day']:%d %b}" for day in days],
+            [f"{day['day'].day}" for day in days],
             [
                 Series("taken over", tuple(day["processed"] - day["failed"] for day in days), "good"),
                 Series("refused", tuple(day["failed"] for day in days), "bad"),
@@ -77,15 +84,15 @@ def _today(request: HttpRequest) -> dict[str, Any] | None:
     jobs = SyncJob.objects.filter(organization=organization).select_related("integration")[:6]
     return {
         "title": "Latest syncs",
-        "headers": ["Sync", "Integration", "Status", "Rows", "Started"],
-        "rows": [
-            [
-                job.number,
-                str(job.integration),
-                status_badge(job.status, job.get_status_display()),
-                f"{job.processed:,}",
-                ago(job.started_at, never="not yet"),
-            ]
+        "items": [
+            {
+                "title": str(job.integration),
+                "text": f"{job.get_status_display()}: {job.processed:,} rows read, {job.created:,} new, "
+                f"{job.updated:,} changed" + (f", {job.failed:,} refused" if job.failed else ""),
+                "tone": _TONES.get(job.status, "quiet"),
+                "href": reverse("admin:connectors_syncjob_change", args=[job.number]),
+                "when": ago(job.started_at or job.created_at),
+            }
             for job in jobs
         ],
         "href": reverse("admin:connectors_syncjob_changelist"),
@@ -146,7 +153,7 @@ def register() -> None:
     cards.register(card("integrations", "health", 10, build=_integrations, scope=_SCOPE))
     cards.register(card("rows-synced", "health", 15, build=_rows, scope="syncs:read"))
     cards.register(
-        card("latest-syncs", "today", 10, build=_today, template=dashboard.TABLE, scope="syncs:read")
+        card("latest-syncs", "today", 10, build=_today, template=dashboard.LIST, scope="syncs:read")
     )
     cards.register(
         card("rows-by-day", "charts", 10, build=_chart, template=dashboard.CHART, scope="syncs:read")

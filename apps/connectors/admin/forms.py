@@ -107,7 +107,9 @@ class ConnectionForm(forms.Form):
         self.fields["auth_mode"] = forms.ChoiceField(
             label="Authentication",
             choices=[(mode.mode, mode.label) for mode in manifest.auth],
-            widget=UnfoldAdminSelectWidget({"data-switch": "auth_mode"}),
+            widget=UnfoldAdminSelectWidget({"data-switch": "auth_mode"})
+            if len(manifest.auth) > 1
+            else forms.HiddenInput(),
         )
         for field in manifest.fields:
             self.fields[_config_name(field.name)] = _config_field(field)
@@ -301,7 +303,7 @@ def _initial(manifest: Manifest, row: Integration | None) -> dict[str, Any]:
         mode = manifest.auth[0].mode
         return {
             **found,
-            "name": manifest.title,
+            "name": "" if manifest.custom_streams else manifest.title,
             "auth_mode": mode,
             "sync_direction": Direction.INBOUND,
             "schedule": "60",

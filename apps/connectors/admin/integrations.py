@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
+from apps.connectors.admin.calls import health_badge
 from apps.connectors.admin.catalog import ConnectionPage
 from apps.connectors.admin.overview import overview
 from apps.connectors.models import Integration
@@ -82,7 +83,7 @@ class IntegrationAdmin(HubModelAdmin):
 
     @admin.display(description="Health")
     def health(self, obj: Integration) -> str:
-        return status_badge(obj.health_status)
+        return health_badge(obj)
 
     @admin.display(description="Calls, 7 days")
     def score(self, obj: Integration) -> str:
@@ -101,7 +102,8 @@ class IntegrationAdmin(HubModelAdmin):
 
     @admin.display(description="Next")
     def next_sync(self, obj: Integration) -> str:
-        return ago(obj.next_sync_at, never="–")
+        due = obj.next_sync_at if obj.status == IntegrationStatus.ACTIVE else None
+        return ago(due, never="–")
 
     @admin.display(description="Connector")
     def kind(self, obj: Integration) -> str:

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from apps.connectors.admin.calls import call_shown
 from apps.connectors.models import IntegrationLog
 from apps.kernel.admin import (
     HubModelAdmin,
@@ -54,10 +55,7 @@ class IntegrationLogAdmin(HubModelAdmin):
 
     @admin.display(description="Call")
     def call(self, obj: IntegrationLog) -> str:
-        shown = obj.endpoint if len(obj.endpoint) <= 70 else obj.endpoint[:69] + "…"
-        return format_html(
-            '<span class="hub-chip">{}</span> <code class="hub-mono">{}</code>', obj.method, shown
-        )
+        return call_shown(obj)
 
     @admin.display(description="Address")
     def endpoint_shown(self, obj: IntegrationLog) -> str:

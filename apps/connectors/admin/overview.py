@@ -8,10 +8,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.connectors import selectors
+from apps.connectors.admin.calls import health_badge, rows_of
 from apps.connectors.admin.syncs import progress_of_job
 from apps.connectors.engine import times
-from apps.connectors.models import Integration, SyncJob
-from apps.connectors.statuses import LIVE
+from apps.connectors.engine.errors import EngineError
+from apps.connectors.engine.manifest import ManifestError, Stream
+from apps.connectors.models import Integration, IntegrationStream, SyncJob
+from apps.connectors.services import connections
+from apps.connectors.statuses import LIVE, IntegrationStatus
 from apps.kernel.admin import Series, ago, bar_chart, milliseconds, progress_bar, size, status_badge
 from apps.kernel.admin.display import duration
 
@@ -20,20 +24,23 @@ def overview(row: Integration) -> dict[str, Any]:
     """The context of the page."""
     statistics, health = selectors.statistics_of(row), selectors.health_of(row)
     hours = selectors.calls_by_hour(row)
+    definitions = _definitions(row)
     jobs = list(row.sync_jobs.prefetch_related("streams")[:8])
     running = next((job for job in jobs if job.status in LIVE), None)
     zone = timezone.get_current_timezone()
     return {
         "entry": row.catalog_entry,
         "status": status_badge(row.status, row.get_status_display()),
-        "health_badge": status_badge(row.health_status),
+        "health_badge": health_badge(row),
         "health": health,
         "statistics": statistics,
         "average": milliseconds(statistics["average_response_time_ms"]),
         "latency": milliseconds(row.response_time_ms),
         "transferred": size(statistics["data_transferred_bytes"]),
         "last_sync": ago(row.last_sync_at),
-        "next_sync": ago(row.next_sync_at, never="not scheduled"),
+        "next_sync": ago(
+            row.next_sync_at if row.status == IntegrationStatus.ACTIVE else None, never="not scheduled"
+        ),
         "checked": ago(row.last_health_check),
         "tested": ago(row.tested_at),
         "connected": ago(row.connected_at),
@@ -58,6 +65,7 @@ def overview(row: Integration) -> dict[str, Any]:
                 "cursor": ago(_moment(stream.cursor), never="from the beginning") if stream.cursor else "",
                 "synced": ago(stream.last_synced_at),
                 "mode": stream.get_mode_display(),
+                "mapping": _mapping(stream, definitions.get(stream.name)),
                 "data_url": reverse("admin:data_list", args=[stream.dataset.slug]),
             }
             for stream in row.streams.select_related("dataset", "mapping")
@@ -70,16 +78,7 @@ def overview(row: Integration) -> dict[str, Any]:
             }
             for event in selectors.history_of(row)[:10]
         ],
-        "logs": [
-            {
-                "log": log,
-                "when": ago(log.created_at),
-                "url": reverse("admin:connectors_integrationlog_change", args=[log.public_id]),
-                "badge": status_badge("ok" if log.ok else "failed", str(log.status_code or "no answer")),
-                "took": milliseconds(log.duration_ms),
-            }
-            for log in row.logs.all()[:8]
-        ],
+        "logs": rows_of(row.logs.all()[:8]),
         "logs_url": _list_of("integrationlog", row),
         "jobs_url": _list_of("syncjob", row),
         "errors_url": _list_of("syncerror", row) + "&status__exact=open",
@@ -98,6 +97,19 @@ def _credentials(row: Integration) -> list[dict[str, Any]]:
         }
         for credential in (mode.credentials if mode else ())
     ]
+
+
+def _definitions(row: Integration) -> dict[str, Stream]:
+    try:
+        return connections.resolve(row).streams
+    except (EngineError, ManifestError):
+        return {}
+
+
+def _mapping(use: IntegrationStream, definition: Stream | None) -> str:
+    if use.mapping is not None:
+        return str(use.mapping)
+    return "As defined" if definition is not None and definition.mapping else "By name"
 
 
 def _moment(cursor: str | None) -> Any:

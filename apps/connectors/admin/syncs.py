@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
+from apps.connectors.admin.calls import rows_of
 from apps.connectors.models import SyncError, SyncJob
 from apps.connectors.services import row_errors, syncs
 from apps.connectors.statuses import LIVE, SyncErrorStatus, SyncStatus
@@ -19,9 +20,9 @@ from apps.kernel.admin import (
     Progress,
     ago,
     confirm_action,
+    definition_list,
     json_block,
     link,
-    milliseconds,
     mono,
     muted,
     number,
@@ -184,16 +185,7 @@ class SyncJobAdmin(HubModelAdmin):
                 for error in errors
             ],
             "errors_url": f"{reverse('admin:connectors_syncerror_changelist')}?job__id__exact={job.pk}",
-            "logs": [
-                {
-                    "log": log,
-                    "when": ago(log.created_at),
-                    "url": reverse("admin:connectors_integrationlog_change", args=[log.public_id]),
-                    "badge": status_badge("ok" if log.ok else "failed", str(log.status_code or "no answer")),
-                    "took": milliseconds(log.duration_ms),
-                }
-                for log in job.logs.all()[:10]
-            ],
+            "logs": rows_of(job.logs.all()[:10]),
             "changes_url": f"{reverse('admin:records_change_changelist')}?origin__ref={job.number}",
             **(extra_context or {}),
         }
@@ -323,7 +315,7 @@ class SyncErrorAdmin(HubModelAdmin):
 
     @admin.display(description="Reasons")
     def problem_list(self, obj: SyncError) -> str:
-        return json_block(obj.problems, title="By field")
+        return definition_list([(p["field"] or p["column"] or "row", p["message"]) for p in obj.problems])
 
     @admin.display(description="Row at the provider")
     def source_row(self, obj: SyncError) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,8 +45,8 @@ class Connection:
         for name, value in (*bare.headers.items(), *bare.params):
             if name.lower() in bare.secret_headers or name in bare.secret_params:
                 values |= {value, value.rpartition(" ")[2]}
-        values |= {quote(value, safe="") for value in values} | {quote_plus(value) for value in values}
-        return frozenset(value for value in values if len(value) >= _TELLING)
+        spelled = {form for value in values for form in _spellings(value)}
+        return frozenset(value for value in spelled if len(value) >= _TELLING)
 
     def hide(self, text: str) -> str:
         """The text with the secrets in it masked."""
@@ -95,6 +97,18 @@ class Connection:
         """The request with the integration's credentials. Raises EngineError (auth) if one is missing."""
         values = {name: template.render(value, self.context()) for name, value in self.auth.settings.items()}
         return self.auth.strategy.apply(request, values, self.credentials)
+
+
+def _spellings(value: str) -> tuple[str, ...]:
+    """A secret as it may come back: in a URL, in JSON, in HTML."""
+    return (
+        value,
+        quote(value, safe=""),
+        quote_plus(value),
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        html.escape(value),
+    )
 
 
 def _base_url(source: str, context: Mapping[str, Any]) -> str:

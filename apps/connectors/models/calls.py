@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from django.db import models
 from django.db.models import Q
 
@@ -52,6 +54,7 @@ class IntegrationLog(TimeOrdered):
 
     class Meta:
         ordering = ["-id"]
+        verbose_name = "call"
         indexes = [
             models.Index(fields=["integration", "-id"], name="integration_log_of"),
             models.Index(fields=["organization", "-id"], name="integration_log_org"),
@@ -63,7 +66,13 @@ class IntegrationLog(TimeOrdered):
         ]
 
     def __str__(self) -> str:
-        return f"{self.method} {self.endpoint}"
+        return f"{self.method} {self.path}"
+
+    @property
+    def path(self) -> str:
+        """The endpoint without its host."""
+        parts = urlsplit(self.endpoint)
+        return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
 
 
 class CallCount(models.Model):

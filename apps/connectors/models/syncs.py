@@ -186,6 +186,7 @@ class SyncError(TimeOrdered):
 
     class Meta:
         ordering = ["-id"]
+        verbose_name = "refused row"
         constraints = [
             models.UniqueConstraint(
                 fields=["integration", "stream", "remote_id"],

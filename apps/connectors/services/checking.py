@@ -14,6 +14,7 @@ from apps.connectors.services import connections, schedules
 from apps.connectors.statuses import Direction, Environment, SyncMode
 from apps.kernel import outbound
 from apps.kernel.errors import FieldError, HubError
+from apps.kernel.redaction import is_secret_name
 from apps.records import selectors as records
 from apps.records.mapping import MappingSpec, check
 from apps.records.models import Dataset
@@ -86,9 +87,13 @@ def settings_errors(row: Integration, manifest: Manifest) -> Iterator[FieldError
     if row.environment not in Environment.values or row.environment not in manifest.base_urls:
         yield FieldError("/environment", "invalid", f"{manifest.title} has: {', '.join(manifest.base_urls)}.")
         return
-    found = settings.problems_of(manifest, row.config)
-    for problem in found:
+    problems = settings.problems_of(manifest, row.config)
+    for problem in problems:
         yield FieldError(f"/config{problem.pointer}", problem.code, f"{problem.place}: {problem.message}")
+    if problems:
+        return
+    found = list(_secrets_in(row.config))
+    yield from found
     if found:
         return
     try:
@@ -99,6 +104,23 @@ def settings_errors(row: Integration, manifest: Manifest) -> Iterator[FieldError
         yield FieldError("/config", "invalid", error.message)
     except HubError as error:
         yield FieldError("/config/base_url", error.code, error.detail)
+
+
+def _secrets_in(config: Mapping[str, Any]) -> Iterator[FieldError]:
+    """Credentials where they would be stored in clear."""
+    places: list[tuple[str, Any]] = [("/config/custom_settings", config.get("custom_settings"))]
+    for n, stream in enumerate(config.get("streams") or ()):
+        for part in ("headers", "query"):
+            places.append((f"/config/streams/{n}/request/{part}", stream["request"].get(part)))
+    for pointer, values in places:
+        for name in values if isinstance(values, Mapping) else ():
+            if is_secret_name(str(name)):
+                yield FieldError(
+                    f"{pointer}/{name}",
+                    "secret",
+                    f"“{name}” looks like a credential, and settings are not encrypted: choose an "
+                    "authentication and enter it there.",
+                )
 
 
 def credential_errors(manifest: Manifest, mode: str, given: Mapping[str, Any]) -> Iterator[FieldError]:

@@ -72,6 +72,10 @@ class _Cancelled(Exception):
     """Somebody asked for it to stop."""
 
 
+class _CredentialsRefused(Exception):
+    """No other stream can do better."""
+
+
 class _Run:
     def __init__(self, job: SyncJob, heartbeat: Heartbeat, deadline: float) -> None:
         self.job, self.heartbeat, self.deadline = job, heartbeat, deadline
@@ -92,6 +96,8 @@ class _Run:
             return
         except _Cancelled as reason:
             self._end_streams(SyncStatus.CANCELLED, str(reason), "")
+        except _CredentialsRefused:
+            self._end_streams(SyncStatus.FAILED, "Not tried, as the credentials were refused.", Kind.AUTH)
         except (EngineError, ManifestError) as error:
             self._end_streams(SyncStatus.FAILED, str(error), getattr(error, "kind", Kind.FATAL))
         except LeaseLost:
@@ -188,8 +194,7 @@ class _Run:
         self._end(run, SyncStatus.FAILED, message, error.kind)
         fenced_update(self.job, attempts=0)
         if error.kind == Kind.AUTH:
-            # No other stream can do better.
-            raise error
+            raise _CredentialsRefused
 
     # The job.
 
@@ -263,7 +268,8 @@ class _Run:
                 move(self.job, SyncStatus.RUNNING, SYNC)
             move(self.job, status, SYNC)
             endings.settle(self.job)
-            self._tell_health(status, message, kind)
+            first = next((run.error_message for run in runs if run.error_message), message)
+            self._tell_health(status, first, kind)
             endings.announce(self.job)
             release(self.job)
 
