@@ -84,9 +84,8 @@ class APIKeyViewSet(HubViewSet):
 
         Scopes and permissions can be taken away, never added: create another key for more.
         """
-        key = self.get_object()
+        key, values = self.get_object(), attributes(self.validated(partial=True))
         self.check_if_match(key)
-        values = attributes(self.validated(partial=True))
         return self.answer(keys.change(key=key, actor=self.actor, ceiling=self.ceiling(), **values))
 
     def destroy(self, request: Request, id: str) -> Response:

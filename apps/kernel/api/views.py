@@ -16,7 +16,7 @@ in `self.principal`, `self.organization` and `self.actor`, and its checked query
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
 from django.db import models
@@ -36,7 +36,7 @@ from apps.kernel.api.parameters import Parameter, declare, read
 from apps.kernel.api.parsers import MAX_JSON_BYTES
 from apps.kernel.api.permissions import PUBLIC, Caller, DeclaredScope
 from apps.kernel.api.versions import versions
-from apps.kernel.errors import NotFound
+from apps.kernel.errors import BadRequest, FieldError, NotFound
 from apps.kernel.models import TimeOrdered
 
 Parameters = Iterable[str | Parameter]
@@ -270,6 +270,7 @@ class HubAPIView(GenericAPIView[Any]):
     ) -> Response:
         """One page of the queryset; `render` makes the representation of a row (else the serializer)."""
         paginator = self.pagination_class()
+        _ = self.wanted_fields  # refused before anything is read, also where the list is empty
         rows = paginator.paginate_queryset(
             queryset if filtered else self.filter_queryset(queryset), self.request, self
         )
@@ -282,11 +283,30 @@ class HubAPIView(GenericAPIView[Any]):
             if render is not None
             else self.get_serializer_class()(obj, context=self.get_serializer_context()).data
         )
-        fields = self.parameters.get("fields")
-        if not fields:
+        wanted = self.wanted_fields
+        if wanted is None:
             return data
-        wanted = {name.strip() for name in fields.split(",")}
+        if self.known_fields() is None:
+            _refuse_unknown(wanted, data)
         return {name: value for name, value in data.items() if name in wanted or name == "id"}
+
+    @cached_property
+    def wanted_fields(self) -> frozenset[str] | None:
+        """The names in `?fields=`, or None for all. Raises BadRequest for one that there is not."""
+        text = self.parameters.get("fields")
+        if not text:
+            return None
+        wanted = frozenset(name.strip() for name in text.split(",") if name.strip())
+        known = self.known_fields()
+        if known is not None:
+            _refuse_unknown(wanted, known)
+        return wanted
+
+    def known_fields(self) -> Collection[str] | None:
+        """What `?fields=` may name; None if only the representation itself can tell."""
+        declared = self.outputs.get(self.what)
+        serializer = (declared[1] if isinstance(declared, tuple) else declared) or self.serializer_class
+        return None if serializer is None else serializer().fields.keys()
 
     def answer(self, obj: Any, *, status: int = 200, render: Callable[[Any], Any] | None = None) -> Response:
         """The answer for one object: representation and, for objects that people edit, its ETag."""
@@ -323,6 +343,15 @@ class HubViewSet(ViewSetMixin, HubAPIView):  # type: ignore[misc]
 @cache
 def _parameters_of(view: type[HubAPIView], key: str) -> dict[str, Parameter]:
     return view.parameters_of(key)
+
+
+def _refuse_unknown(wanted: Collection[str], known: Collection[str]) -> None:
+    unknown = sorted(name[:60] for name in wanted if name not in known)
+    if unknown:
+        detail = f"There is no field “{unknown[0]}” here. Fields: {', '.join(known)}."
+        raise BadRequest(
+            detail, errors=[FieldError("?fields", "unknown_field", detail)], code="unknown_field"
+        )
 
 
 def paged(method: Callable[..., Any]) -> Callable[..., Any]:

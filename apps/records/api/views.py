@@ -92,11 +92,9 @@ class DatasetViewSet(HubViewSet):
 
         `fields` is the whole new list of field definitions.
         """
-        dataset = self.get_object()
+        dataset, values = self.get_object(), self.validated(partial=True)
         self.check_if_match(dataset)
-        return self._answer(
-            datasets.change(dataset=dataset, actor=self.actor, **self.validated(partial=True))
-        )
+        return self._answer(datasets.change(dataset=dataset, actor=self.actor, **values))
 
     def destroy(self, request: Request, id: str) -> Response:
         """Take a custom dataset out of use
@@ -108,7 +106,9 @@ class DatasetViewSet(HubViewSet):
         datasets.archive(dataset=dataset, actor=self.actor)
         return Response(status=204)
 
-    @extend_schema(responses={200: {"type": "object", "additionalProperties": {}}})
+    @extend_schema(
+        responses={(200, "application/schema+json"): {"type": "object", "additionalProperties": {}}}
+    )
     @action(detail=True, methods=["get"], url_path="schema")
     def json_schema(self, request: Request, id: str) -> Response:
         """Get the JSON Schema of a dataset's records"""
@@ -158,12 +158,12 @@ class MappingViewSet(HubViewSet):
 
     def partial_update(self, request: Request, id: str) -> Response:
         """Change a mapping"""
-        mapping = self.get_object()
+        mapping, changed = self.get_object(), self.validated(partial=True)
         self.check_if_match(mapping)
         present = {
             name: getattr(mapping, name) for name in ("name", "description", "spec", "columns", "dataset")
         }
-        values = {**present, **self.validated(partial=True)}
+        values = {**present, **changed}
         return self.answer(
             mappings.save(organization=self.organization, actor=self.actor, mapping=mapping, **values)
         )
@@ -361,6 +361,11 @@ class RecordViewSet(HubViewSet):
         names = ", ".join(sorted(selectors.filterable(self.dataset)))
         return f"; and the indexed fields of “{self.dataset.slug}”: {names}"
 
+    def known_fields(self) -> Any:
+        if self.what == "changes":
+            return super().known_fields()
+        return (*representations.OWN_NAMES, *self.dataset.fields_by_name)
+
     def _render(self, row: Record) -> dict[str, Any]:
         return representations.record(row, self.dataset.slug)
 
@@ -383,10 +388,10 @@ class RecordViewSet(HubViewSet):
         return {name: value for name, value in body.items() if name in self.dataset.fields_by_name}
 
     def _save(self, verb: Any) -> Response:
-        record = self.get_object()
+        record, values = self.get_object(), self._values()
         expected = record.version if self.check_if_match(record) else None
         try:
-            record = verb(record=record, values=self._values(), actor=self.actor, expected_version=expected)
+            record = verb(record=record, values=values, actor=self.actor, expected_version=expected)
         except RaceLost as exc:
             raise PreconditionFailed(exc.detail) from exc
         return self.answer(record, render=self._render)
