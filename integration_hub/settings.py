@@ -71,6 +71,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "import_export",
     "oauth2_provider",
+    "django_ratelimit",
     "apps.kernel",
     "apps.tenants",
     "apps.audit",

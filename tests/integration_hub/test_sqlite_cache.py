@@ -7,8 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.test import RequestFactory
+from django_ratelimit.checks import check_caches
+from django_ratelimit.core import is_ratelimited
 
 from integration_hub.runtime import sqlite_cache
 from integration_hub.runtime.sqlite_cache import SQLiteCache
@@ -143,3 +147,19 @@ def test_a_forked_child_uses_a_connection_of_its_own(cache: SQLiteCache) -> None
         os._exit(0 if cache._file.get() is not parent and cache.incr("count") == 1 else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert cache.get("count") == 1
+
+
+def test_django_ratelimit_accepts_it_and_counts_exactly(
+    cache: SQLiteCache, tmp_path: Path, settings: Any
+) -> None:
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "integration_hub.runtime.sqlite_cache.SQLiteCache",
+            "LOCATION": str(tmp_path / "limits.sqlite3"),
+        }
+    }
+    assert [found.id for found in check_caches(None)] == ["django_ratelimit.W001"]
+
+    request = RequestFactory().get("/")
+    refused = [is_ratelimited(request, group="login", key="ip", rate="5/h", increment=True) for _ in range(8)]
+    assert refused == [False] * 5 + [True] * 3

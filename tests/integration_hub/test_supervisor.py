@@ -111,6 +111,32 @@ def test_a_taken_port_is_refused_in_one_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / "var").exists()
 
 
+def test_an_unsafe_distributed_hub_does_not_start(tmp_path: Path) -> None:
+    unsafe = {
+        "DATABASE_URL": "postgresql://hub@127.0.0.1:1/hub",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "SECRET_KEY": "changeme",
+        "DEBUG": "true",
+        "ALLOWED_HOSTS": "*",
+    }
+    done = subprocess.run(
+        [sys.executable, "manage.py", "serve"],
+        cwd=PROJECT,
+        env={"PATH": os.environ["PATH"], "HUB_HOME": str(tmp_path / "var")} | unsafe,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert [line.split()[0] for line in done.stderr.splitlines()] == [
+        "SECRET_KEY",
+        "DEBUG",
+        "HUB_ENCRYPTION_KEYS",
+        "HUB_PEPPERS",
+        "ALLOWED_HOSTS",
+    ]
+    assert not (tmp_path / "var").exists()
+
+
 def test_the_supervisor_carries_neither_django_nor_celery() -> None:
     code = "import sys, integration_hub.runtime.serve; print({'django', 'celery'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
