@@ -16,8 +16,13 @@ def logging_settings(config: Config) -> dict[str, Any]:
             "text": {"()": "integration_hub.logging_formats.TextFormatter"},
             "json": {"()": "apps.kernel.redaction.logs.JSONLogFormatter"},
         },
+        "filters": {"request_id": {"()": "apps.kernel.api.context.RequestIdFilter"}},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": config.log_format},
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": config.log_format,
+                "filters": ["request_id"],
+            },
         },
         "root": {"handlers": ["stderr"], "level": config.log_level},
         "loggers": {
