@@ -25,6 +25,23 @@ def cache(tmp_path: Path) -> SQLiteCache:
     return SQLiteCache(str(tmp_path / "cache.sqlite3"), {"KEY_PREFIX": "hub"})
 
 
+class Clock:
+    """The time of day, which stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(time, "time", made)
+    return made
+
+
 @pytest.mark.parametrize(
     "value", [0, -7, 2**70, True, None, 1.5, "text", b"\0bytes", ["list", {"of": ("things",)}]]
 )
@@ -34,39 +51,39 @@ def test_a_value_comes_back_as_it_went_in(cache: SQLiteCache, value: object) -> 
     assert (found, type(found)) == (value, type(value))
 
 
-def test_an_absent_or_expired_key_gives_the_default(cache: SQLiteCache) -> None:
-    cache.set("short", "x", timeout=0.02)
+def test_an_absent_or_expired_key_gives_the_default(cache: SQLiteCache, clock: Clock) -> None:
+    cache.set("short", "x", timeout=20)
     cache.set("never", "y", timeout=0)
     assert cache.get("short") == "x"
-    time.sleep(0.03)
+    clock.now += 20
     assert cache.get("short", "gone") == "gone"
     assert cache.get("never") is None
     assert cache.has_key("short") is False
     assert cache.delete("short") is False
 
 
-def test_add_writes_only_what_is_absent_or_expired(cache: SQLiteCache) -> None:
-    assert cache.add("lock", "first", timeout=0.05) is True
+def test_add_writes_only_what_is_absent_or_expired(cache: SQLiteCache, clock: Clock) -> None:
+    assert cache.add("lock", "first", timeout=50) is True
     assert cache.add("lock", "second") is False
     assert cache.get("lock") == "first"
-    time.sleep(0.06)
+    clock.now += 50
     assert cache.add("lock", "third") is True
     assert cache.get("lock") == "third"
 
 
-def test_touch_lengthens_the_life_of_what_lives(cache: SQLiteCache) -> None:
-    cache.set("key", "x", timeout=0.05)
+def test_touch_lengthens_the_life_of_what_lives(cache: SQLiteCache, clock: Clock) -> None:
+    cache.set("key", "x", timeout=50)
     assert cache.touch("key", 60) is True
-    time.sleep(0.06)
+    clock.now += 55
     assert cache.get("key") == "x"
     assert cache.touch("absent") is False
 
 
-def test_incr_counts_numbers_of_any_size_and_keeps_the_expiry(cache: SQLiteCache) -> None:
-    cache.set("n", 40, timeout=0.1)
+def test_incr_counts_numbers_of_any_size_and_keeps_the_expiry(cache: SQLiteCache, clock: Clock) -> None:
+    cache.set("n", 40, timeout=10)
     assert cache.incr("n", 2) == 42
     assert cache.decr("n", 43) == -1
-    time.sleep(0.11)
+    clock.now += 10
     with pytest.raises(ValueError, match="not found"):
         cache.incr("n")
     cache.set("big", 2**80)

@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def connection(path: str) -> Iterator[Connection]:
-    with connect(path, lease=0.3, max_tries=3) as opened:
+    with connect(path, max_tries=3) as opened:
         yield opened
 
 
@@ -50,6 +50,11 @@ def publish(connection: Connection, body: object, queue: str = "work", **options
 def take(connection: Connection, queue: str = "work") -> Any:
     """The next message of a consumer of its own, or None."""
     return connection.channel().basic_get(queue)
+
+
+def let_leases_run_out(path: str) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE message SET due = 1")
 
 
 def rows(path: str, table: str = "message") -> int:
@@ -76,11 +81,12 @@ def test_the_queue_file_is_private(connection: Connection, path: str) -> None:
 
 
 def test_a_message_whose_consumer_is_silent_comes_back_and_its_late_reject_changes_nothing(
-    connection: Connection,
+    connection: Connection, path: str
 ) -> None:
     publish(connection, "once")
     first = take(connection)
-    second = wait_for(lambda: take(connection), seconds=3)
+    let_leases_run_out(path)
+    second = take(connection)
 
     assert second.decode() == "once"
     assert second.delivery_info["redelivered"] is True
@@ -114,10 +120,14 @@ def test_higher_priority_goes_first_then_order_of_arrival(connection: Connection
     assert [take(connection).decode() for _ in range(4)] == ["urgent", "soon", "a", "b"]
 
 
-def test_a_message_past_its_time_is_not_delivered(connection: Connection) -> None:
-    publish(connection, "stale", expiration=0.05)
-    time.sleep(0.06)
+def test_a_message_past_its_time_is_not_delivered(connection: Connection, path: str) -> None:
+    publish(connection, "fresh", expiration=60)
+    publish(connection, "stale", expiration=60)
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE message SET expires = expires - 61 WHERE id = 2")
+    assert take(connection).decode() == "fresh"
     assert take(connection) is None
+    assert rows(path) == 1
 
 
 def test_fan_out_reaches_every_bound_queue_and_acknowledging_one_copy_leaves_the_other(
