@@ -10,7 +10,7 @@ TRANSPORT_ALIASES["sqlite"] = "integration_hub.runtime.sqlite_transport:Transpor
 
 app = Celery("peer", broker="sqlite://", fixups=[])
 app.conf.update(
-    broker_transport_options={"path": os.environ["PEER_QUEUE"], "lease": 2.0},
+    broker_transport_options={"path": os.environ["PEER_QUEUE"], "lease": 4.0},
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,

@@ -190,14 +190,14 @@ def test_nothing_is_lost_when_consumers_and_a_producer_are_killed(tmp_path: Path
     try:
         steady = start("produce", path, published, 0, 2_000)
         hasty = start("produce", path, published, 10_000, 100_000)
-        consumers = [start("consume", path, received, 0.5) for _ in range(2)]
+        consumers = [start("consume", path, received, 2) for _ in range(2)]
         for round_ in range(6):
             before = len(numbers(received))
             wait_for(lambda before=before: len(numbers(received)) > before + chance.randrange(5, 60))
             victim = chance.randrange(2)
             consumers[victim].send_signal(signal.SIGKILL)
             consumers[victim].wait()
-            consumers[victim] = start("consume", path, received, 0.5)
+            consumers[victim] = start("consume", path, received, 2)
             if round_ == 3:
                 hasty.send_signal(signal.SIGKILL)
                 hasty.wait()
@@ -210,8 +210,8 @@ def test_nothing_is_lost_when_consumers_and_a_producer_are_killed(tmp_path: Path
 
     done = Counter(numbers(received))
     assert set(numbers(published)) - set(done) == set()
-    # At least once: doubles are only what a killed consumer had done and not yet acknowledged.
-    assert sum(done.values()) - len(done) <= 6
+    # At least once: doubles are at most what the killed consumers held, four each.
+    assert sum(done.values()) - len(done) <= 6 * 4
     with sqlite3.connect(path) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert rows(path, "dead_letter") == 0
