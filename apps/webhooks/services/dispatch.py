@@ -76,21 +76,14 @@ def drain(
                 return loop.done
 
 
-def deliver(delivery_id: UUID) -> bool:
-    """Send one waiting delivery now, whatever its time, in this thread; False if another worker has it
-    already.
-    """
-    owner = owner_name()
-    jobs = claims.claim(owner=owner, room=1, only=delivery_id).jobs
-    if not jobs:
-        return False
+def send_now(jobs: Sequence[Claimed], *, owner: str) -> None:
+    """Send what `owner` has claimed, in this thread, and record it."""
     with Sender() as sender:
-        loop = _Loop(sender=sender, owner=owner, most=1)
+        loop = _Loop(sender=sender, owner=owner, most=len(jobs))
         loop.start(jobs)
         while loop.flying:
             loop.collect(wait=0.5)
             loop.renew()
-    return True
 
 
 @dataclass
@@ -105,6 +98,7 @@ class _Loop:
     used: dict[UUID, Settings] = field(default_factory=dict)
     done: Drained = field(default_factory=Drained)
     held_back: bool = False
+    failures: int = 0
     renewed_at: float = field(default_factory=time.monotonic)
 
     def claim(self) -> int:
@@ -112,7 +106,18 @@ class _Loop:
         room = self.most - len(self.flying)
         if room < self.most // 4:
             return 0
-        got = claims.claim(owner=self.owner, room=room)
+        try:
+            got = claims.claim(owner=self.owner, room=room)
+        except (OperationalError, InterfaceError):
+            # What is under way must not be lost for a database that is away for a moment.
+            self.failures += 1
+            if self.failures > _TRIES or transaction.get_connection().in_atomic_block:
+                raise
+            logger.warning("Deliveries could not be claimed; trying again.", exc_info=True)
+            close_old_connections()
+            time.sleep(0.2 * self.failures)
+            return 0
+        self.failures = 0
         self.held_back = got.held_back
         if got.jobs:
             self.start(got.jobs)

@@ -15,6 +15,7 @@ from apps.events.catalog import event_types
 from apps.events.services.publications import MAX_BYTES, schema_problems
 from apps.kernel import ids
 from apps.kernel.errors import Conflict, FieldError, InvalidInput, TooLarge
+from apps.kernel.leases import owner_name
 from apps.tenants.models import Organization, Project
 from apps.tenants.principals import Actor
 from apps.tenants.services import numbers
@@ -24,7 +25,7 @@ from apps.webhooks.errors import EndpointNotSending
 from apps.webhooks.models import Delivery, DeliveryAttempt, Payload, WebhookEndpoint
 from apps.webhooks.models.endpoints import MAX_PREVIOUS_SECRETS
 from apps.webhooks.payloads import Message, render
-from apps.webhooks.services import dispatch, pausing
+from apps.webhooks.services import claims, dispatch, pausing
 from apps.webhooks.services.intake import style_of
 from apps.webhooks.statuses import AuthType, Cause, EndpointStatus
 from apps.webhooks.validation import problems, url_problems
@@ -259,7 +260,10 @@ def send_test(
         wrong = schema_problems(declared, content)
         if wrong:
             raise InvalidInput(f"The data does not fit the schema of {event_type}.", errors=wrong)
-    delivery = _owe_test(endpoint, event_type, declared.version, content)
+    owner = owner_name()
+    with transaction.atomic():  # owed and claimed at once: nothing is left over if this process ends here
+        delivery = _owe_test(endpoint, event_type, declared.version, content)
+        jobs = claims.claim(owner=owner, room=1, only=delivery.pk).jobs
     entries.record(
         organization=endpoint.organization,
         actor=actor,
@@ -267,11 +271,10 @@ def send_test(
         target=endpoint,
         changes={"event_type": ["", event_type]},
     )
-    dispatch.deliver(delivery.pk)
+    dispatch.send_now(jobs, owner=owner)
     return DeliveryAttempt.objects.select_related("delivery").filter(delivery=delivery).latest("number")
 
 
-@transaction.atomic
 def _owe_test(endpoint: WebhookEndpoint, event_type: str, version: int, data: Mapping[str, Any]) -> Delivery:
     now = timezone.now()
     message = Message(
