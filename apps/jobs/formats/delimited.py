@@ -32,10 +32,11 @@ class _Unclosed(Exception):
 class _Lines:
     """Feeds physical lines to csv.reader and remembers those of the record that is being read.
 
-    `odd` is raised when a line needs a second look: a NUL, a very long cell, an escaped formula.
+    The consumer sets `fresh` when it has taken a record. `odd` is raised when a line needs a second look: a
+    NUL, a very long cell, an escaped formula.
     """
 
-    __slots__ = ("_max_cell", "_max_row", "_readline", "odd", "record", "size")
+    __slots__ = ("_max_cell", "_max_row", "_readline", "fresh", "odd", "record", "size")
 
     def __init__(self, text: io.TextIOWrapper, options: Options) -> None:
         self._readline = text.readline
@@ -44,28 +45,29 @@ class _Lines:
         self.record: list[str] = []
         self.size = 0
         self.odd = False
+        self.fresh = True
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
         line = self._readline(self._max_row)
-        if not line:
-            if self.record:
+        if self.fresh:
+            if not line:
+                raise StopIteration
+            self.fresh = self.odd = False
+            self.record = [line]
+            self.size = len(line)
+        else:
+            if not line:
                 raise _Unclosed
-            raise StopIteration
-        self.record.append(line)
-        self.size += len(line)
-        if self.size >= self._max_row:
-            raise _Unclosed
-        if self.size > self._max_cell or "\0" in line or "'" in line:
+            self.record.append(line)
+            self.size += len(line)
+        if self.size > self._max_cell or "'" in line or "\0" in line:
             self.odd = True
+            if self.size >= self._max_row:
+                raise _Unclosed
         return line
-
-    def next_record(self) -> None:
-        self.record.clear()
-        self.size = 0
-        self.odd = False
 
 
 class _Position:
@@ -278,12 +280,15 @@ def _rows(
         if header_line:  # the header itself may stand on several lines
             lines, reader = _reader(file, encoding, dialect, header_line, options)
             _next(lines, reader, header_line, dialect, options)
-            lines.next_record()
+            lines.fresh = True
             base = header_line - 1
         else:
             lines, reader = _reader(file, encoding, dialect, first_line, options)
             base = first_line - 1
         number = 0
+        new_row: Any = (
+            tuple.__new__
+        )  # without the named tuple's own constructor, which costs more than the row
         while True:
             line = base + reader.line_num + 1
             problems: tuple[CellProblem, ...] = ()
@@ -296,13 +301,14 @@ def _rows(
                 problems = (_stray_quote(),)
             except _Unclosed:
                 raise _unclosed(lines, line, dialect, options) from None
-            if not any(cells) or _is_blank(cells):
+            first = cells[0] if cells else ""
+            if (not first or first.isspace()) and not "".join(cells).strip():  # type: ignore[union-attr,arg-type]
                 table.blank_rows += 1
-                lines.next_record()
+                lines.fresh = True
                 continue
             number += 1
             if number <= skip:
-                lines.next_record()
+                lines.fresh = True
                 continue
             count = len(cells)
             if count != width:
@@ -314,12 +320,8 @@ def _rows(
                     problems = (_ragged(cells, columns),)
             if lines.odd:
                 problems += tuple(_second_look(cells, columns, options))
-            lines.next_record()
-            yield Row(number, line, cells, problems)
-
-
-def _is_blank(cells: list[Any]) -> bool:
-    return not cells[0].strip() and not "".join(cells).strip()
+            lines.fresh = True
+            yield new_row(Row, (number, line, cells, problems))
 
 
 def _next(lines: _Lines, reader: Any, line: int, dialect: dialects.Dialect, options: Options) -> None:

@@ -20,6 +20,10 @@ class Settled:
     rows: list[Row] = field(default_factory=list)
     good: list[Row] = field(default_factory=list)
 
+    @property
+    def has_problems(self) -> bool:
+        return self.good is not self.rows
+
 
 class Feed:
     """Iterate it to get the values of the good rows.
@@ -46,6 +50,7 @@ class Feed:
         self._on_wrong = on_wrong
         self._waiting: deque[Row] = deque()
         self._wrong = 0
+        self._odd = 0
         self._stopped = False
         self.is_exhausted = False
         self.stopped_at: Row | None = None
@@ -59,37 +64,50 @@ class Feed:
         return self._stopped
 
     def __iter__(self) -> Iterator[Sequence[Cell]]:
-        extra = self._extra
+        extra, waiting = self._extra, self._waiting
         while not self._stopped and self._wrong < self._max_wrong:
             row = next(self._rows, None)
             if row is None:
                 self.is_exhausted = True
                 return
-            if row.problems and row.is_wrong:
-                if self._stop_on_error:
-                    self.stopped_at = row
-                    self._stopped = True
-                    return
-                if self._on_wrong is not None:
-                    self._on_wrong(row)
+            if row[3]:  # problems
+                if row.is_wrong:
+                    if self._stop_on_error:
+                        self.stopped_at = row
+                        self._stopped = True
+                        return
+                    if self._on_wrong is not None:
+                        self._on_wrong(row)
+                        continue
+                    self._wrong += 1
+                    self._odd += 1
+                    waiting.append(row)
                     continue
-                self._waiting.append(row)
-                self._wrong += 1
-                continue
-            self._waiting.append(row)
-            yield row.values if extra is None else [*row.values, extra(row)]
+                self._odd += 1
+            waiting.append(row)
+            yield row[2] if extra is None else [*row[2], extra(row)]
 
     def settle(self, handed: int) -> Settled:
         """The rows up to the one that was handed out as number `handed` since the last time, and what follows
         them up to the next good row."""
+        waiting = self._waiting
+        if not self._odd:  # the usual case: all of them are good
+            rows = [waiting.popleft() for _ in range(min(handed, len(waiting)))]
+            return Settled(rows, rows)
         settled = Settled()
-        while self._waiting:
-            row = self._waiting[0]
-            if row.problems and row.is_wrong:
-                self._wrong -= 1
+        while waiting:
+            row = waiting[0]
+            if row.problems:
+                if row.is_wrong:
+                    self._wrong -= 1
+                    self._odd -= 1
+                    settled.rows.append(waiting.popleft())
+                    continue
+                if len(settled.good) == handed:
+                    break
+                self._odd -= 1
             elif len(settled.good) == handed:
                 break
-            else:
-                settled.good.append(row)
-            settled.rows.append(self._waiting.popleft())
+            settled.good.append(row)
+            settled.rows.append(waiting.popleft())
         return settled

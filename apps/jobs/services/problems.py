@@ -69,6 +69,8 @@ class Judge:
     def judge(self, settled: Settled, found: Sequence[RowProblem], first_row: int) -> Judged:
         """All problems of a batch, in the file's order; `first_row` is upsert's number of its first row."""
         judged = Judged()
+        if not found and not settled.has_problems:
+            return judged
         by_row: dict[int, list[Problem]] = {}
         for row in settled.rows:
             if row.problems:
