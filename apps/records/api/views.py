@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -16,7 +18,7 @@ from apps.kernel.api.keyset import Order
 from apps.kernel.api.parameters import Parameter, declare
 from apps.kernel.api.problems import escape
 from apps.kernel.api.views import HubViewSet, find, paged
-from apps.kernel.errors import FieldError, InvalidInput, NotFound, RaceLost
+from apps.kernel.errors import BadRequest, FieldError, InvalidInput, NotFound, RaceLost
 from apps.records import selectors
 from apps.records.api import representations
 from apps.records.api.serializers import (
@@ -218,6 +220,16 @@ class OriginViewSet(HubViewSet):
         )
 
 
+@contextmanager
+def _about_parameters() -> Iterator[None]:
+    """The selectors point at names; here they are names of query parameters."""
+    try:
+        yield
+    except BadRequest as exc:
+        exc.errors = [replace(error, pointer=f"?{error.pointer.lstrip('/')}") for error in exc.errors]
+        raise
+
+
 _SINCE = "Only what was {} at or after this moment (RFC 3339)."
 
 
@@ -276,12 +288,13 @@ class RecordViewSet(HubViewSet):
         for name in ("updated_since", "created_since"):
             if name in self.parameters:
                 filters[name] = self.parameters[name].isoformat()
-        rows = selectors.filtered(
-            self.dataset,
-            filters,
-            search=self.parameters.get("search", ""),
-            include_deleted=self.parameters["include_deleted"],
-        )
+        with _about_parameters():
+            rows = selectors.filtered(
+                self.dataset,
+                filters,
+                search=self.parameters.get("search", ""),
+                include_deleted=self.parameters["include_deleted"],
+            )
         return self.page(rows, self._render, filtered=True)
 
     @extend_schema(responses={200: RECORD_SCHEMA})
@@ -342,7 +355,8 @@ class RecordViewSet(HubViewSet):
     def order_of(self) -> Order:
         if self.what != "list":
             return Order()
-        order = Order.parse(selectors.order_columns(self.dataset, self.parameters.get("ordering", "")))
+        with _about_parameters():
+            order = Order.parse(selectors.order_columns(self.dataset, self.parameters.get("ordering", "")))
         # The slots of indexed fields hold an empty text where a record has no value.
         return replace(order, has_nulls=order.column not in SLOTS)
 

@@ -22,7 +22,8 @@ MAX_CHOICES = 1_000
 NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 RESERVED_NAMES = frozenset(
     {
-        "id", "pk", "key", "public_id", "organization", "project", "dataset", "values", "hash", "origin",
+        "id", "pk", "key", "version", "public_id", "organization", "project", "dataset", "values", "hash",
+        "origin",
         "created_at", "updated_at", "deleted_at", "changes", "links", "errors", "row",
         "cursor", "limit", "ordering", "search", "fields", "deleted",
     }

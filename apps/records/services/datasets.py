@@ -94,6 +94,10 @@ def _checked(
     return [to_dict(f) for f in parsed]
 
 
+def _exists(organization: Organization, slug: str) -> bool:
+    return Dataset.objects.filter(organization=organization, slug=slug).exists()
+
+
 @transaction.atomic
 def define(
     *,
@@ -119,7 +123,7 @@ def define(
         errors.append(
             FieldError("/slug", "invalid", "Use small letters, digits and underscores; begin with a letter.")
         )
-    elif slug in datasets or Dataset.objects.filter(organization=organization, slug=slug).exists():
+    elif slug == "origins" or slug in datasets or _exists(organization, slug):
         errors.append(FieldError("/slug", "not_unique", f"There is a dataset “{slug}” already."))
     if not name.strip():
         errors.append(FieldError("/name", "required", "Give the dataset a name."))

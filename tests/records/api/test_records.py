@@ -190,7 +190,8 @@ def test_what_cannot_be_asked_is_an_error_and_not_ignored(client: APIClient, que
     add(client, 1)
     response = client.get(f"{CLIENTS}?{query}")
     assert response.status_code == 400, response.content
-    assert response.json()["errors"]
+    errors = response.json()["errors"]
+    assert errors[0]["pointer"] == "?" + query.rpartition("&")[2].partition("=")[0]
 
 
 def test_an_unknown_parameter_is_answered_with_the_known_ones(client: APIClient) -> None:
