@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.contrib.admin import ShowFacets, display
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -25,8 +26,15 @@ from apps.kernel.admin.dependants import dependants_of
 from apps.kernel.admin.paginator import BigTablePaginator
 from apps.kernel.admin.progress import Progress
 from apps.kernel.admin.saving import SavingAdmin
-from apps.kernel.admin.widgets import JSONFormField, JSONTextarea
+from apps.kernel.admin.widgets import JSONFormField, JSONTextarea, NativeDate, NativeDateTime
 from apps.kernel.errors import HubError
+
+# JSON is checked while one types; dates and times are picked in the browser's own way.
+OVERRIDES: dict[type[models.Field[Any, Any]], dict[str, Any]] = {
+    models.JSONField: {"widget": JSONTextarea, "form_class": JSONFormField},
+    models.DateTimeField: {"widget": NativeDateTime, "form_class": forms.DateTimeField},
+    models.DateField: {"widget": NativeDate},
+}
 
 
 class Permissions:
@@ -83,7 +91,7 @@ class HubModelAdmin(Permissions, SavingAdmin):
     delete_confirmation_template = "hub/admin/delete.html"
     delete_selected_confirmation_template = "hub/admin/delete_selected.html"
     object_history_template = "hub/admin/history.html"
-    formfield_overrides = {models.JSONField: {"widget": JSONTextarea, "form_class": JSONFormField}}
+    formfield_overrides = OVERRIDES
 
     # The empty state: a headline, a sentence that says what one would see here, and the way to the first one.
     empty_icon = "inbox"
@@ -93,6 +101,8 @@ class HubModelAdmin(Permissions, SavingAdmin):
     empty_action: tuple[str, str] | None = None
     # What the list is called, if not by the model's plural name.
     list_title = ""
+    save_and_more = False
+    change_form_show_cancel_button = True
     # What the button above the list says instead of “Add integration”.
     add_label = ""
     # Models that `service_delete` deals with: not listed as dependants.
@@ -180,6 +190,16 @@ class HubModelAdmin(Permissions, SavingAdmin):
         if obj is None or not self.has_view_permission(request, obj):
             raise Http404(f"{self.opts.verbose_name} {object_id} does not exist.")
         return obj
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """One button saves, one leaves; the rest of Django's only where an admin asks for them."""
+        context.setdefault("show_save_and_continue", self.save_and_more)
+        context.setdefault("show_save_and_add_another", self.save_and_more)
+        if kwargs.get("add") and self.add_label:
+            context["title"] = self.add_label
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
@@ -270,7 +290,7 @@ class _HubInline(Permissions):
 
     extra = 0
     show_change_link = True
-    formfield_overrides = {models.JSONField: {"widget": JSONTextarea, "form_class": JSONFormField}}
+    formfield_overrides = OVERRIDES
 
 
 class HubTabularInline(_HubInline, TabularInline):

@@ -49,9 +49,7 @@ def bar_chart(
     totals = [sum(s.values[i] for s in series) for i in range(len(labels))]
     top = max(totals, default=0)
     if not top:
-        return format_html(
-            '<p class="hub-chart-empty">Nothing{} in this time.</p>', f" of {unit}" if unit else ""
-        )
+        return format_html('<p class="hub-chart-empty">No {} in this time.</p>', unit or "activity")
     every = max(1, len(labels) // 8)
     bars = format_html_join(
         "",

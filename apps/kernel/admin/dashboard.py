@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 SECTIONS = ("health", "attention", "today", "charts", "more")
 
+BROKEN = "This could not be loaded; the log says why."
+
 KPI = "hub/cards/kpi.html"
 TABLE = "hub/cards/table.html"
 CHART = "hub/cards/chart.html"
@@ -135,14 +137,38 @@ class Rendered:
     wide: bool
 
 
+def _rendered(card: Card, template: str, context: Mapping[str, Any], request: HttpRequest) -> SafeString:
+    return render_to_string(template, {"card": card, **context}, request=request)
+
+
+def _problems_of(request: HttpRequest) -> list[Problem]:
+    """The worst first. A source that fails is itself a problem, and hides no other."""
+    found: list[Problem] = []
+    for source in attention:
+        if not _visible(request, source.scope):
+            continue
+        try:
+            found += source.find(request)
+        except Exception:
+            log.exception("The source %s of the home page's problems failed", source.name)
+            found.append(Problem(f"{source.name.capitalize()}: unknown", BROKEN))
+    return sorted(found, key=lambda p: {"bad": 0, "warn": 1}.get(p.tone, 2))
+
+
 def _cards_of(request: HttpRequest) -> dict[str, list[Rendered]]:
     found: dict[str, list[Rendered]] = {section: [] for section in SECTIONS}
     for card in sorted(cards, key=lambda c: (c.order, c.name)):
         if not _visible(request, card.scope):
             continue
-        context = card.build(request)
-        if context is not None:
-            html = render_to_string(card.template, {"card": card, **context}, request=request)
+        try:
+            context = card.build(request)
+            html = None if context is None else _rendered(card, card.template, context, request)
+        except Exception:
+            log.exception("The card %s of the home page could not be built", card.name)
+            html = _rendered(
+                card, KPI, {"title": card.name, "value": "–", "note": BROKEN, "tone": "bad"}, request
+            )
+        if html is not None:
             found.setdefault(card.section, []).append(Rendered(card.name, html, card.wide))
     return found
 
@@ -155,8 +181,7 @@ def home(request: HttpRequest) -> dict[str, Any]:
         {"title": s.title, "text": s.text, "icon": s.icon, "href": href, "done": s.done(request)}
         for s, href in _reachable(request, steps)
     ]
-    problems = [p for source in attention if _visible(request, source.scope) for p in source.find(request)]
-    problems.sort(key=lambda p: {"bad": 0, "warn": 1}.get(p.tone, 2))
+    problems = _problems_of(request)
     return {
         "sections": _cards_of(request),
         "problems": problems[:12],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -92,9 +92,9 @@ class DayRangeFilter(FieldListFilter):
 class FilterForm(forms.Form):
     """A form whose fields are given when it is made."""
 
-    def __init__(self, fields: dict[str, forms.Field], data: dict[str, str]) -> None:
+    def __init__(self, fields: Mapping[str, forms.Field], data: dict[str, str]) -> None:
         super().__init__(data or None)
-        self.fields = fields
+        self.fields = dict(fields)
 
 
 class WordsFilter(DropdownFilter):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import Any
 
 from django import forms
 from django.core.serializers.json import DjangoJSONEncoder
+from django.utils import timezone
 from unfold.widgets import (
     INPUT_CLASSES,
     UnfoldAdminPasswordWidget,
@@ -59,6 +61,9 @@ class _Native(forms.widgets.Input):
 class NativeDate(_Native):
     input_type = "date"
 
+    def format_value(self, value: Any) -> str | None:
+        return value.isoformat() if isinstance(value, dt.date) else super().format_value(value)
+
 
 class NativeDateTime(_Native):
     """To the second; the value carries no zone and is read in the current one."""
@@ -67,6 +72,16 @@ class NativeDateTime(_Native):
 
     def __init__(self, attrs: dict[str, Any] | None = None) -> None:
         super().__init__({"step": "1", **(attrs or {})})
+
+    def format_value(self, value: Any) -> str | None:
+        if isinstance(value, dt.datetime):
+            return value.replace(tzinfo=None).isoformat(timespec="seconds")
+        return super().format_value(value)
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        context["widget"]["attrs"].setdefault("title", f"Time zone: {timezone.get_current_timezone_name()}")
+        return context
 
 
 class SecretInput(UnfoldAdminPasswordWidget):

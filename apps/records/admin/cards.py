@@ -53,12 +53,12 @@ def _days(request: HttpRequest) -> list[dt.date]:
 
 def written(request: HttpRequest) -> dict[UUID, list[int]]:
     """Changes per dataset and day of the last week; past days are remembered, today for a minute."""
-    known: dict[UUID, list[int]] | None = getattr(request, "hub_written", None)
-    if known is not None:
-        return known
+    read: dict[UUID, list[int]] | None = getattr(request, "hub_written", None)
+    if read is not None:
+        return read
     days, datasets = _days(request), _datasets(request)
     zone = str(_organization(request).timezone)
-    keys = {}
+    keys: dict[tuple[UUID, dt.date], str] = {}
     for dataset in datasets:
         keys |= {(dataset.pk, day): f"written:{dataset.pk}:{day}:{zone}" for day in days}
     cached = cache.get_many(list(keys.values()))
@@ -70,9 +70,8 @@ def written(request: HttpRequest) -> dict[UUID, list[int]]:
     today = {keys[p]: n for p, n in counts.items() if p[1] == days[-1]}
     if today:
         cache.set_many(today, timeout=TODAY_SECONDS)
-    found = {
-        d.pk: [counts.get((d.pk, day), cached.get(keys[d.pk, day], 0)) for day in days] for d in datasets
-    }
+    known = {place: int(counts.get(place, cached.get(key, 0))) for place, key in keys.items()}
+    found = {d.pk: [known[d.pk, day] for day in days] for d in datasets}
     request.hub_written = found  # type: ignore[attr-defined]
     return found
 

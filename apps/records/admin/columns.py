@@ -17,7 +17,7 @@ from apps.kernel.admin.badges import tone_of
 from apps.records.fields import Field, display
 from apps.records.models import Dataset, Record
 
-SHOWN = 8
+SHOWN = 7
 CLIP = 120
 LONG = 500
 MASK = "••••••"
@@ -26,7 +26,7 @@ Column = Callable[[Record], Any]
 
 
 def shown_fields(dataset: Dataset) -> list[Field]:
-    """The fields that make a useful list: title, key, what is indexed, then what is short; eight at most."""
+    """The fields that make a useful list: title, key, what is indexed, then what is short; seven at most."""
     fields = dataset.fields_by_name
     first = [fields[n] for n in dict.fromkeys((dataset.title_field, dataset.key_field)) if n in fields]
     indexed = [f for f in dataset.fields if f.name in dataset.slots]

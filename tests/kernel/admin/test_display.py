@@ -150,7 +150,7 @@ def test_progress_of_unknown_length_and_of_finished_work() -> None:
 
 
 def test_a_chart_without_anything_says_so() -> None:
-    assert "Nothing of syncs in this time." in bar_chart(["Mon"], [Series("ok", (0,))], unit="syncs")
+    assert "No syncs in this time." in bar_chart(["Mon"], [Series("ok", (0,))], unit="syncs")
     shown = bar_chart(["Mon", "Tue"], [Series("ok", (1, 3), "good"), Series("failed", (1, 0), "bad")])
     assert 'title="Mon: ok: 1, failed: 1"' in shown
     assert "height:75.0%" not in shown
