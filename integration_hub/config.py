@@ -49,6 +49,7 @@ class Config:
     redis_url: str = field(repr=False)
     celery_broker_url: str = field(repr=False)
     storage_url: values.Storage
+    hub_import_max_mb: int
     email_url: values.Email
     backup_s3_bucket: str
     hub_encryption_keys: str = field(repr=False)

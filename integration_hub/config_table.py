@@ -117,6 +117,13 @@ VARIABLES: tuple[Variable, ...] = (
         secret=True,
     ),
     Variable(
+        "HUB_IMPORT_MAX_MB",
+        "Services",
+        "Largest file that may be uploaded for an import, in megabytes.",
+        values.whole(1, 100_000),
+        "1024",
+    ),
+    Variable(
         "EMAIL_URL",
         "Services",
         "How mail leaves: smtp://user:password@host:587?from=hub@example.com (starttls on 587), smtps://…, "

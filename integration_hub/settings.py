@@ -39,6 +39,7 @@ HUB_TRUSTED_PROXIES = HUB.hub_trusted_proxies
 HUB_OUTBOUND_ALLOW = [str(network) for network in HUB.hub_outbound_allow]
 HUB_ALLOW_HTTP = HUB.hub_allow_http
 API_KEY_PREFIX, API_KEY_EXPIRY = HUB.api_key_prefix, HUB.api_key_expiry  # days
+HUB_IMPORT_MAX_BYTES = HUB.hub_import_max_mb * 2**20
 API_RATE_LIMIT = HUB.api_rate_limit  # per hour, or None
 WEBHOOK_MAX_RETRIES, WEBHOOK_RETRY_DELAY = HUB.webhook_max_retries, HUB.webhook_retry_delay  # ms; or None
 WEBHOOK_BACKOFF_FACTOR, WEBHOOK_TIMEOUT = HUB.webhook_backoff_factor, HUB.webhook_timeout  # ms; or None
@@ -171,6 +172,8 @@ STORAGES: dict[str, dict[str, Any]] = {
             "file_overwrite": False,
             "querystring_auth": True,
             "signature_version": "s3v4",
+            # A file that is read lies in a temporary file beyond this size, not in memory.
+            "max_memory_size": 16 * 2**20,
         },
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -27,8 +27,8 @@ PREVIEW_FIELDS = ("encoding", "delimiter", "has_header", "header_row", "sheet", 
 
 
 def max_bytes() -> int:
-    """How large a file may be, from the setting HUB_IMPORT_MAX_BYTES (1 GiB by default)."""
-    return int(getattr(settings, "HUB_IMPORT_MAX_BYTES", 2**30))
+    """How large a file may be, from the variable HUB_IMPORT_MAX_MB."""
+    return int(settings.HUB_IMPORT_MAX_BYTES)
 
 
 def receive(
