@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.connectors.errors import NotActive, SyncRunning
 from apps.connectors.models import Integration, IntegrationLog, SyncError, SyncJob
-from apps.connectors.services import lifecycle, row_errors, running, syncs, ticking
+from apps.connectors.services import integrations, lifecycle, row_errors, running, syncs, ticking
 from apps.events.models import Event
 from apps.kernel.errors import Conflict, InvalidInput
 from apps.records.models import Change, Link, Record
@@ -419,6 +419,20 @@ def test_a_failed_sync_is_retried_from_where_it_stopped(connect, sync, peer, act
     assert Change.objects.count() == 25
     with pytest.raises(Conflict):
         syncs.retry(job=job, actor=actor)
+
+
+def test_a_stream_that_changes_while_it_is_read_is_read_from_its_beginning_next(connect, actor, peer):
+    integration = connect()
+    job = syncs.start(integration=integration, actor=actor)
+    running.run(job_id=job.pk, budget=0.0)
+    config = {**integration.config, "streams": [stream(records_path="results[?id]")]}
+    integrations.update(integration=integration, actor=actor, values={"config": config})
+
+    running.run(job_id=job.pk)
+
+    job.refresh_from_db()
+    assert (job.status, job.created) == ("completed", 25)
+    assert integration.streams.get().cursor is None
 
 
 def test_pausing_ends_a_waiting_sync(connect, actor):

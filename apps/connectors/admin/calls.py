@@ -10,7 +10,7 @@ from django.utils.html import format_html
 
 from apps.connectors.models import Integration, IntegrationLog
 from apps.connectors.statuses import HealthStatus
-from apps.kernel.admin import ago, milliseconds, status_badge
+from apps.kernel.admin import ago, link, milliseconds, muted, status_badge
 
 _TONES = {HealthStatus.DOWN: "critical", HealthStatus.DEGRADED: "degraded", HealthStatus.HEALTHY: "healthy"}
 
@@ -34,6 +34,13 @@ def health_badge(row: Integration) -> str:
     return status_badge(
         _TONES.get(HealthStatus(row.health_status), "unknown"), row.get_health_status_display()
     )
+
+
+def integration_shown(row: Integration) -> str:
+    """A link to the integration's page, if it is still there."""
+    if row.removed_at is not None:
+        return muted(f"{row} (removed)")
+    return link(reverse("admin:connectors_integration_change", args=[row.number]), row)
 
 
 def rows_of(logs: Iterable[IntegrationLog]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from apps.connectors.admin.calls import call_shown
+from apps.connectors.admin.calls import call_shown, integration_shown
 from apps.connectors.models import IntegrationLog
 from apps.kernel.admin import (
     HubModelAdmin,
@@ -63,8 +63,7 @@ class IntegrationLogAdmin(HubModelAdmin):
 
     @admin.display(description="Integration")
     def integration_link(self, obj: IntegrationLog) -> str:
-        row = obj.integration
-        return link(reverse("admin:connectors_integration_change", args=[row.number]), row)
+        return integration_shown(obj.integration)
 
     @admin.display(description="Sync")
     def job_link(self, obj: IntegrationLog) -> str:

@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
-from apps.connectors.admin.calls import rows_of
+from apps.connectors.admin.calls import integration_shown, rows_of
 from apps.connectors.models import SyncError, SyncJob
 from apps.connectors.services import row_errors, syncs
 from apps.connectors.statuses import LIVE, SyncErrorStatus, SyncStatus
@@ -105,10 +105,7 @@ class SyncJobAdmin(HubModelAdmin):
 
     @admin.display(description="Integration")
     def integration_link(self, obj: SyncJob) -> str:
-        row = obj.integration
-        if row.removed_at is not None:
-            return muted(f"{row} (removed)")
-        return link(reverse("admin:connectors_integration_change", args=[row.number]), row)
+        return integration_shown(obj.integration)
 
     @admin.display(description="Status")
     def state(self, obj: SyncJob) -> str:
@@ -279,8 +276,7 @@ class SyncErrorAdmin(HubModelAdmin):
 
     @admin.display(description="Integration")
     def integration_link(self, obj: SyncError) -> str:
-        row = obj.integration
-        return link(reverse("admin:connectors_integration_change", args=[row.number]), row)
+        return integration_shown(obj.integration)
 
     @admin.display(description="Sync")
     def job_link(self, obj: SyncError) -> str:

@@ -94,6 +94,7 @@ class _Fields(StrictSerializer):
     config = serializers.DictField(
         required=False, help_text="Fits the `config_schema` of the connector (see `connectors/{slug}`)."
     )
+    metadata = serializers.DictField(required=False, help_text="Anything that your programs want to note.")
     sync_settings = SyncSettingsInput(required=False)
     rate_limits = RateLimitsInput(required=False)
     streams = StreamInput(many=True, required=False, help_text="Streams that are left out are turned off.")
@@ -127,6 +128,7 @@ class SyncInput(StrictSerializer):
     )
     mode = serializers.ChoiceField(SyncMode.choices, required=False, help_text="Instead of the streams' own.")
     direction = serializers.ChoiceField(Direction.choices, required=False)
+    metadata = serializers.DictField(required=False, help_text="What you want to note about it.")
 
 
 class NothingInput(StrictSerializer):

@@ -149,6 +149,7 @@ class IntegrationSerializer(serializers.Serializer[Integration]):
     has_webhook_secret = serializers.SerializerMethodField()
     webhook_url = Text()
     config = JSON()
+    metadata = JSON()
     sync_settings = serializers.SerializerMethodField()
     rate_limits = serializers.SerializerMethodField()
     features = serializers.SerializerMethodField()
@@ -277,6 +278,7 @@ class LogSerializer(serializers.Serializer[IntegrationLog]):
 class LogDetailSerializer(LogSerializer):
     request_data = JSON()
     response_data = JSON()
+    metadata = JSON()
 
 
 class SyncStreamSerializer(serializers.Serializer[Any]):
@@ -323,6 +325,7 @@ class SyncJobSerializer(serializers.Serializer[SyncJob]):
     error_kind = Text()
     error_message = Text()
     requested_by = Text()
+    metadata = JSON()
     retry_of = Text(source="retry_of.number", allow_null=True, default=None)
     due_at = Moment()
     started_at = Moment(allow_null=True)

@@ -50,6 +50,7 @@ class IntegrationLog(TimeOrdered):
     request_data = models.JSONField(default=dict, blank=True)
     response_data = models.JSONField(default=dict, blank=True)
     error_message = models.CharField(max_length=500, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

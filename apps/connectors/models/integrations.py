@@ -137,6 +137,9 @@ class Integration(TimeOrdered, Stamped, Leased):
     credentials = EncryptedJSONField(null=True, blank=True)
     webhook_secret = EncryptedTextField(null=True, blank=True)
     config = models.JSONField(default=dict, blank=True)
+    metadata = models.JSONField(
+        default=dict, blank=True, help_text="Anything that your programs want to note."
+    )
 
     sync_enabled = models.BooleanField(default=True)
     sync_direction = models.CharField(max_length=16, choices=Direction.choices, default=Direction.INBOUND)
@@ -297,6 +300,9 @@ class IntegrationStream(TimeOrdered, Stamped):
     enabled = models.BooleanField(default=True)
     mode = models.CharField(max_length=12, choices=SyncMode.choices, default=SyncMode.INCREMENTAL)
     state = models.JSONField(default=dict, blank=True, editable=False)
+    revision = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Raised when a change sets the stream back to its beginning."
+    )
     delete_missing = models.BooleanField(
         default=False, help_text="After a full sync, delete records that the provider no longer has."
     )

@@ -60,6 +60,7 @@ class SyncJob(TimeOrdered, Stamped, Leased, Counted):
     completed_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     requested_by = models.CharField(max_length=200, blank=True)
+    metadata = models.JSONField(default=dict, blank=True, help_text="What the asker noted about it.")
     error_kind = models.CharField(max_length=16, blank=True)
     error_message = models.CharField(max_length=500, blank=True)
     retry_of = models.ForeignKey(
@@ -128,6 +129,7 @@ class SyncStream(TimeOrdered, Counted):
     dataset = models.CharField(max_length=60)
     position = models.PositiveSmallIntegerField(default=0)
     mode = models.CharField(max_length=12, choices=SyncMode.choices)
+    revision = models.PositiveIntegerField(default=0, editable=False)
     status = models.CharField(max_length=10, choices=SyncStatus.choices, default=SyncStatus.PENDING)
     cursor_before = models.CharField(max_length=80, blank=True)
     cursor_after = models.CharField(max_length=80, blank=True)

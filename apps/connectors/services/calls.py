@@ -109,6 +109,7 @@ class Caller:
                 request_data=asked,
                 response_data=answered,
                 error_message=error[:500],
+                metadata={"attempt": self.job.attempts + 1} if self.job else {},
             )
             _count(self.integration, ok=ok, duration_ms=duration, size=size)
 

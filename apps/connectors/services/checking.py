@@ -92,7 +92,7 @@ def settings_errors(row: Integration, manifest: Manifest) -> Iterator[FieldError
         yield FieldError(f"/config{problem.pointer}", problem.code, f"{problem.place}: {problem.message}")
     if problems:
         return
-    found = list(_secrets_in(row.config))
+    found = list(_secrets_in(row))
     yield from found
     if found:
         return
@@ -106,10 +106,13 @@ def settings_errors(row: Integration, manifest: Manifest) -> Iterator[FieldError
         yield FieldError("/config/base_url", error.code, error.detail)
 
 
-def _secrets_in(config: Mapping[str, Any]) -> Iterator[FieldError]:
+def _secrets_in(row: Integration) -> Iterator[FieldError]:
     """Credentials where they would be stored in clear."""
-    places: list[tuple[str, Any]] = [("/config/custom_settings", config.get("custom_settings"))]
-    for n, stream in enumerate(config.get("streams") or ()):
+    places: list[tuple[str, Any]] = [
+        ("/metadata", row.metadata),
+        ("/config/custom_settings", row.config.get("custom_settings")),
+    ]
+    for n, stream in enumerate(row.config.get("streams") or ()):
         for part in ("headers", "query"):
             places.append((f"/config/streams/{n}/request/{part}", stream["request"].get(part)))
     for pointer, values in places:

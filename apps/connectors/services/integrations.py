@@ -26,8 +26,9 @@ from apps.tenants.services import numbers
 
 EDITABLE = (
     "name", "display_name", "description", "code", "project", "environment", "auth_mode", "config",
-    "sync_enabled", "sync_direction", "auto_sync", "sync_interval_minutes", "sync_crontab", "sync_on_create",
-    "sync_on_update", "sync_on_delete", "requests_per_minute", "requests_per_hour", "requests_per_day",
+    "metadata", "sync_enabled", "sync_direction", "auto_sync", "sync_interval_minutes", "sync_crontab",
+    "sync_on_create", "sync_on_update", "sync_on_delete", "requests_per_minute", "requests_per_hour",
+    "requests_per_day",
 )  # fmt: skip
 # A change of these is a change of the connection, which was not tested yet.
 _CONNECTION = ("environment", "auth_mode")

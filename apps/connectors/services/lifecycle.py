@@ -18,7 +18,7 @@ from apps.connectors.services.calls import Caller
 from apps.connectors.statuses import INTEGRATION, LIVE, ConnectionAction, IntegrationStatus
 from apps.events.services import outbox
 from apps.kernel.background import enqueue
-from apps.kernel.errors import Conflict
+from apps.kernel.errors import Conflict, RaceLost
 from apps.kernel.states import move
 from apps.tenants.principals import Actor
 
@@ -91,7 +91,9 @@ def connect(*, integration: Integration, actor: Actor) -> ProbeResult:
         raise TestFailed(f"{integration} was not activated. {result.reason}")
     now = timezone.now()
     with transaction.atomic():
-        integration.refresh_from_db(fields=["status", "auto_sync", "sync_enabled"])
+        integration.refresh_from_db(fields=["status", "auto_sync", "sync_enabled", "test_passed"])
+        if not integration.test_passed:
+            raise RaceLost(f"{integration} was changed during its test: test it again.")
         if integration.status == IntegrationStatus.ACTIVE:
             return result
         before = integration.status

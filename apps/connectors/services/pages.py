@@ -95,7 +95,7 @@ class PageWriter:
             else:
                 run.status, run.completed_at = SyncStatus.COMPLETED, now
             changed += ["cursor_after", "status", "completed_at"]
-            IntegrationStream.objects.filter(pk=self.row.pk).update(
+            IntegrationStream.objects.filter(pk=self.row.pk, revision=run.revision).update(
                 state=page.next_state, last_synced_at=now, updated_at=now
             )
         run.save(update_fields=changed)

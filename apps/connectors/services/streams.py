@@ -60,6 +60,8 @@ def apply(
             row.enabled = False
         if (row.dataset_id, row.mapping_id) != old or before.get(name) != now.get(name):
             row.state = {}
+            # A sync that is running now must not put the old cursor back.
+            row.revision += 1
         row.save()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -43,6 +44,7 @@ def start(
     direction: str | None = None,
     trigger: str = SyncTrigger.MANUAL,
     retry_of: SyncJob | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> SyncJob:
     """Ask for a sync of these streams (all enabled ones), and ring for a worker.
 
@@ -69,6 +71,7 @@ def start(
                 trigger=trigger,
                 requested_by=actor.label[:200] or actor.kind,
                 retry_of=retry_of,
+                metadata=dict(metadata or {}),
             )
             SyncStream.objects.bulk_create(
                 _stream(job, row, position, modes[row.name], resumed.get(row.name))
@@ -165,12 +168,18 @@ def _stream(
         dataset=row.dataset.slug,
         position=position,
         mode=mode,
+        revision=row.revision,
         cursor_before=row.cursor or "",
         checkpoint={"cursor": row.cursor} if row.cursor else {},
         expected=_expected(row, mode),
     )
     # What a failed run has committed need not be read again, unless the stream was set back meanwhile.
-    if resumed is not None and resumed.mode == mode and resumed.cursor_before == found.cursor_before:
+    same = resumed is not None and (resumed.mode, resumed.revision, resumed.cursor_before) == (
+        found.mode,
+        found.revision,
+        found.cursor_before,
+    )
+    if resumed is not None and same:
         found.checkpoint = resumed.checkpoint
         found.started_at = resumed.started_at
     return found
