@@ -7,10 +7,12 @@ from datetime import timedelta
 
 import pytest
 import standardwebhooks
+from django.db import connection
 
 from apps.webhooks.models import Delivery, DeliveryAttempt, Payload
+from apps.webhooks.services import endpoints
 from apps.webhooks.statuses import DeliveryStatus, HealthStatus
-from tests.webhooks.conftest import only_delivery, publish, run
+from tests.webhooks.conftest import ADA, only_delivery, publish, run
 from tests.webhooks.receiver import say
 
 
@@ -97,3 +99,32 @@ def test_a_retry_sends_the_same_id_and_bytes(organization, endpoint_at, receiver
         (1, 500),
         (2, 204),
     ]
+
+
+def test_no_secret_is_in_clear_in_the_database(organization, endpoint_at, receiver):
+    endpoint = endpoint_at(
+        receiver.url,
+        headers={"X-Api-Token": "t0psecret"},
+        auth_type="bearer",
+        auth_config={"token": "b3arer-token"},
+        retry_attempts=0,
+    )
+    old = endpoint.secret
+    new = endpoints.rotate_secret(endpoint=endpoint, actor=ADA)
+    receiver.usual = lambda handler, arrival: say(500, str(arrival.headers).encode())(handler, arrival)
+    publish(organization)
+
+    run()
+
+    assert len(receiver.arrivals) == 1
+    tables = [name for name in connection.introspection.table_names() if "django_" not in name]
+    assert "webhooks_deliveryattempt" in tables
+    with connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            for row in cursor.fetchall():
+                stored = b" ".join(
+                    bytes(v) if isinstance(v, memoryview | bytes) else str(v).encode() for v in row
+                )
+                for secret in ("t0psecret", "b3arer-token", old, new, old.removeprefix("whsec_")):
+                    assert secret.encode() not in stored, table

@@ -134,6 +134,13 @@ def is_due() -> bool:
     return bool(heads(timezone.now()))
 
 
+def hold() -> None:
+    """Keep all claims waiting until the end of this transaction: first thing in one that moves many waiting
+    deliveries, or the two could each wait for a row of the other.
+    """
+    _alone(wait=True)
+
+
 def _alone(*, wait: bool) -> bool:
     if connection.vendor != "postgresql":
         return True

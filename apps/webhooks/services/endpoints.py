@@ -213,6 +213,7 @@ def remove(*, endpoint: WebhookEndpoint, actor: Actor) -> int:
 
     Its deliveries stay as history. Returns how many deliveries were cancelled. Raises Conflict if it is gone.
     """
+    claims.hold()
     row = WebhookEndpoint.objects.kept().select_for_update(of=("self",)).filter(pk=endpoint.pk).first()
     if row is None:
         raise Conflict(f"{endpoint} was removed already.")

@@ -17,6 +17,7 @@ from apps.tenants.principals import SYSTEM, Actor
 from apps.webhooks import events
 from apps.webhooks.errors import EndpointNotSending
 from apps.webhooks.models import Delivery, WebhookEndpoint
+from apps.webhooks.services import claims
 from apps.webhooks.statuses import (
     ENDPOINT_TRANSITIONS,
     WAITING,
@@ -80,6 +81,7 @@ def resume(*, endpoint: WebhookEndpoint, actor: Actor) -> WebhookEndpoint:
 
     Also activates an endpoint that is inactive, testing or failed. Raises RaceLost if it is active already.
     """
+    claims.hold()
     before = endpoint.status
     move(
         endpoint,
@@ -117,6 +119,7 @@ def deactivate(*, endpoint: WebhookEndpoint, actor: Actor) -> int:
 
     Raises RaceLost if it is inactive already.
     """
+    claims.hold()
     before = endpoint.status
     move(
         endpoint,
@@ -147,7 +150,7 @@ def _next_version(endpoint: WebhookEndpoint) -> dict[str, Any]:
 
 
 def cancel_waiting(endpoint: WebhookEndpoint) -> int:
-    """Cancel everything that waits to be sent to an endpoint. What is on its way at this moment arrives."""
+    """Cancel what waits to be sent to an endpoint, under `claims.hold`. What is on its way arrives."""
     return Delivery.objects.filter(endpoint=endpoint, status__in=WAITING).update(
         status=DeliveryStatus.CANCELLED,
         next_attempt_at=None,

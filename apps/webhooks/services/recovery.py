@@ -16,7 +16,7 @@ from apps.kernel.states import move
 from apps.tenants.principals import SYSTEM
 from apps.webhooks import health
 from apps.webhooks.models import Delivery, DeliveryAttempt, WebhookEndpoint
-from apps.webhooks.services import fifo, pausing
+from apps.webhooks.services import claims, fifo, pausing
 from apps.webhooks.statuses import ENDPOINT_TRANSITIONS, Cause, DeliveryStatus, EndpointStatus
 
 logger = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ def give_up() -> int:
     count = 0
     for endpoint in stale.select_related("organization").filter(status=EndpointStatus.PAUSED)[:100]:
         with transaction.atomic():
+            claims.hold()
             move(endpoint, EndpointStatus.FAILED, ENDPOINT_TRANSITIONS, next_probe_at=None)
             cancelled = pausing.cancel_waiting(endpoint)
             entries.record(

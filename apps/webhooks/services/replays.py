@@ -21,7 +21,7 @@ from apps.kernel.background import enqueue
 from apps.kernel.errors import FieldError, InvalidInput
 from apps.tenants.principals import Actor
 from apps.webhooks.models import Delivery, WebhookEndpoint
-from apps.webhooks.services import fifo, pausing
+from apps.webhooks.services import claims, fifo, pausing
 from apps.webhooks.services.intake import delivery_row, hears, insert_deliveries, owe
 from apps.webhooks.statuses import Cause, DeliveryStatus
 
@@ -81,6 +81,7 @@ def replay(
     total = Replay()
     for chunk in _chunks(endpoint, *_span(since, until), what):
         with transaction.atomic():
+            claims.hold()
             total.add(_owe_again(endpoint, chunk))
     entries.record(
         organization=endpoint.organization,
