@@ -38,6 +38,7 @@ def test_the_first_run_prints_a_login_once_and_keeps_its_secrets_private(hub: Hu
 
     assert hub.get("/admin/login/")[0] == 200
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    wait_for(lambda: all((home / name).exists() for name in SECRETS), seconds=60)
     for name in SECRETS:
         assert stat.S_IMODE((home / name).stat().st_mode) == 0o600, name
     for path in home.rglob("*"):
