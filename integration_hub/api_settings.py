@@ -39,15 +39,16 @@ Records, integrations, jobs, events and webhooks of one organization.
 **Authentication.** Send an API key: `Authorization: Bearer sk_live_…`. Keys are made in the admin or at
 `POST /api/v1/api-keys`. Each operation names the scope that it needs.
 
-**Errors** are problem details (RFC 9457): `code` is for programs, `detail` for people, `errors` points at each
-wrong value.
+**Errors** are problem details (RFC 9457): `code` is for programs, `detail` for people, `errors` points at
+each wrong value.
 
 **Lists** come in pages: follow `next` and `previous`. `limit` is 50 unless told, at most 200.
 
-**Idempotency.** Give each `POST` an `Idempotency-Key`; repeating the call within 24 hours gives the same answer.
+**Idempotency.** Give each `POST` an `Idempotency-Key`; repeating the call within 24 hours gives the same
+answer.
 
-**Editing.** `GET` answers with an `ETag`; send it as `If-Match` when you change the object, and nobody's change
-is lost.
+**Editing.** `GET` answers with an `ETag`; send it as `If-Match` when you change the object, and nobody's
+change is lost.
 """
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {

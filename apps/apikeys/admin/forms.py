@@ -107,7 +107,7 @@ class NewKeyForm(KeyForm):
         ],
         widget=UnfoldAdminSelectWidget,
     )
-    scopes = None
+    scopes = None  # type: ignore[assignment]
     chosen = LinesField(
         label="Scopes",
         required=False,
@@ -117,7 +117,13 @@ class NewKeyForm(KeyForm):
     )
 
     class Meta(KeyForm.Meta):
-        fields = ("name", "description", "key_type", "environment", *KeyForm.Meta.fields[3:])
+        fields = (  # type: ignore[assignment]
+            "name",
+            "description",
+            "key_type",
+            "environment",
+            *KeyForm.Meta.fields[3:],
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

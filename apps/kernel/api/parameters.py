@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
@@ -11,6 +12,7 @@ from django.utils.timezone import is_naive
 
 from apps.kernel.errors import BadRequest, FieldError
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -56,7 +58,11 @@ def _moment(text: str) -> Any:
         moment = None
     if moment is None or is_naive(moment):
         raise ValueError("It must be an RFC 3339 timestamp with a time zone, such as 2026-01-31T12:00:00Z.")
-    return moment
+    try:
+        # Nothing happened before; and ids, which hold moments, begin here.
+        return max(moment.astimezone(UTC), _EPOCH)
+    except OverflowError:
+        raise ValueError("It must lie between the years 1970 and 9999.") from None
 
 
 def declare(items: Iterable[str | Parameter]) -> dict[str, Parameter]:

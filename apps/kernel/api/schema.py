@@ -59,8 +59,10 @@ class HubSchema(AutoSchema):
         return getattr(self.view, "action", None) or self.method.lower()
 
     def _is_list_view(self, serializer: Any = None) -> bool:
-        if hasattr(self.view, "is_list"):
-            return self.method == "GET" and bool(self.view.is_list(self.what))
+        view: Any = self.view
+        if hasattr(view, "is_list"):
+            listed = view.is_list(self.what) or self.what in view.whole_lists
+            return self.method == "GET" and bool(listed)
         return bool(super()._is_list_view(serializer))
 
     def get_operation_id(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from copy import deepcopy
-from copy import deepcopy
 from typing import Any
 
 PROBLEM: dict[str, Any] = {
@@ -111,8 +110,8 @@ def _relax(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     for _ in range(3):  # the page, its items, the object
         if "$ref" in schema:
             schema = schemas[schema["$ref"].rpartition("/")[2]]
-        if "data" in schema.get("properties", {}) and "next" in schema["properties"]:
-            schema = schema["properties"]["data"]["items"]
+        schema = schema.get("properties", {}).get("data", schema)
+        schema = schema.get("items", schema)
     if "required" in schema:
         schema["required"] = [name for name in schema["required"] if name == "id"]
         if not schema["required"]:
@@ -126,7 +125,8 @@ def _problems_of(path: str, method: str, operation: dict[str, Any]) -> list[str]
     if "{" in path:
         found.add("404")
     if method in ("post", "put", "patch"):
-        found |= {"409", "413", "415", "422"}
+        # Bodies name objects, too.
+        found |= {"404", "409", "413", "415", "422"}
     if method in ("put", "patch", "delete") and "{id}" in path:
         found |= {"409", "412"}
     return sorted(found)

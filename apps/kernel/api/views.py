@@ -54,6 +54,8 @@ class HubAPIView(GenericAPIView[Any]):
     ordering: ClassVar[str] = "-id"
     # Columns that `?search=` looks into (istartswith unless a lookup is given).
     search_fields: ClassVar[Sequence[str]] = ()
+    # Actions or methods that answer with everything at once, in the form of a page.
+    whole_lists: ClassVar[Collection[str]] = ()
     # Whether lists and objects take `?fields=a,b` for sparse answers.
     sparse: ClassVar[bool] = True
 
@@ -306,7 +308,10 @@ class HubAPIView(GenericAPIView[Any]):
         """What `?fields=` may name; None if only the representation itself can tell."""
         declared = self.outputs.get(self.what)
         serializer = (declared[1] if isinstance(declared, tuple) else declared) or self.serializer_class
-        return None if serializer is None else serializer().fields.keys()
+        if serializer is None:
+            return None
+        fields: Mapping[str, Any] = serializer().fields  # type: ignore[attr-defined]
+        return fields.keys()
 
     def answer(self, obj: Any, *, status: int = 200, render: Callable[[Any], Any] | None = None) -> Response:
         """The answer for one object: representation and, for objects that people edit, its ETag."""

@@ -103,6 +103,12 @@ def test_filters_narrow(client: APIClient, acme: Organization, query: str) -> No
     assert client.get(f"{PROJECTS}?{query}").json()["data"] == []
 
 
+def test_a_moment_before_all_times_is_the_beginning(client: APIClient, acme: Organization) -> None:
+    fill(acme, ["a"])
+    for moment in ("0302-06-06T00:23:05%2B08:36", "0001-01-01T00:00:00Z", "1969-12-31T00:00:00Z"):
+        assert len(client.get(f"{PROJECTS}?since={moment}").json()["data"]) == 1
+
+
 def test_search_and_filters_survive_in_the_links(client: APIClient, acme: Organization) -> None:
     fill(acme, ["apple", "pear", "apricot", "plum", "Avocado"])
     assert walk(client, f"{PROJECTS}?limit=1&search=ap&ordering=name&active=true") == [["apple"], ["apricot"]]
@@ -129,6 +135,7 @@ def test_sparse(client: APIClient, acme: Organization) -> None:
         ("active=perhaps", "invalid"),
         ("since=yesterday", "invalid"),
         ("since=2026-01-01", "invalid"),
+        ("since=9999-12-31T23:59:59-14:00", "invalid"),
         ("least=1.5", "invalid"),
         ("least=99999999999999999999", "invalid"),
         ("search=a%00", "invalid"),
