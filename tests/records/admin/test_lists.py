@@ -269,3 +269,22 @@ def test_custom_datasets_stand_in_the_menu(browser: Client, organization: Any) -
     assert "<b>Vehicles</b>" not in page
     assert "&lt;b&gt;Vehicles&lt;/b&gt;" in page
     assert dataset_of(organization, "vehicles").name == "<b>Vehicles</b>"
+
+
+def test_the_palette_finds_records_by_key_and_title(browser: Client, add: Any) -> None:
+    from apps.tenants.services import organizations
+
+    add("C-77", name="Alfreds Futterkiste")
+    other = organizations.create(name="Contoso")
+    records.create(
+        dataset=dataset_of(other, "clients"),
+        values={"external_id": "C-78", "name": "Alfreds Secret"},
+        actor=ADA,
+    )
+
+    by_title = browser.get("/admin/search/?extended=1&s=alfr").content.decode()
+    assert "Alfreds Futterkiste" in by_title
+    assert "Alfreds Secret" not in by_title
+    by_key = browser.get("/admin/search/?extended=1&s=C-7").content.decode()
+    assert "Alfreds Futterkiste" in by_key
+    assert "C-78" not in by_key
