@@ -243,7 +243,7 @@ class SyncErrorAdmin(HubModelAdmin):
     list_filter = ("status", "code", "integration")
     allowed_lookups = ("job__id__exact", "job")
     list_select_related = ("integration", "job")
-    search_fields = ("remote_id__istartswith",)
+    search_fields = ("remote_id__exact",)
     search_help_text = "Search by the provider's id"
     ordering = ("-id",)
     sortable_by = ()

@@ -38,6 +38,7 @@ class ConnectorListView(HubAPIView):
     scopes = {"get": _READ}
     serializer_class = serializers.ConnectorSerializer
     sparse = False
+    whole_lists = ("get",)
     query_parameters = {
         "get": [
             Parameter("type", "Only connectors of this type."),

@@ -37,6 +37,7 @@ class IntegrationLog(TimeOrdered):
         related_name="logs",
         null=True,
         blank=True,
+        db_index=False,
         db_constraint=False,
     )
     action = models.CharField(max_length=40)
@@ -59,6 +60,12 @@ class IntegrationLog(TimeOrdered):
         indexes = [
             models.Index(fields=["integration", "-id"], name="integration_log_of"),
             models.Index(fields=["organization", "-id"], name="integration_log_org"),
+            models.Index(fields=["sync_job", "-id"], name="integration_log_job"),
+            models.Index(
+                fields=["integration", "created_at"],
+                name="integration_log_checks",
+                condition=Q(action__in=("check", "test")),
+            ),
             models.Index(
                 fields=["organization", "-id"], name="integration_log_failed", condition=Q(ok=False)
             ),

@@ -79,6 +79,7 @@ class SyncJob(TimeOrdered, Stamped, Leased, Counted):
         ]
         indexes = [
             models.Index(fields=["organization", "-id"], name="sync_org"),
+            models.Index(fields=["organization", "created_at"], name="sync_created"),
             models.Index(fields=["organization", "status", "-id"], name="sync_status"),
             models.Index(fields=["integration", "-id"], name="sync_integration"),
             models.Index(fields=["organization", "trigger", "-id"], name="sync_trigger"),
@@ -201,6 +202,7 @@ class SyncError(TimeOrdered):
             models.Index(fields=["integration", "status", "-id"], name="sync_error_of"),
             models.Index(fields=["organization", "status", "-id"], name="sync_error_org"),
             models.Index(fields=["organization", "code", "-id"], name="sync_error_code"),
+            models.Index(fields=["organization", "remote_id"], name="sync_error_remote"),
         ]
 
     def __str__(self) -> str:
