@@ -54,9 +54,7 @@ def text_of(response: Any) -> str:
 
 def sent(client: Client, content: str = FILE, name: str = "kunden.csv", **headers: str) -> Any:
     file = SimpleUploadedFile(name, content.encode())
-    return client.post(
-        "/admin/jobs/import/", {"dataset": "clients", "import_file": file}, headers=headers
-    )
+    return client.post("/admin/jobs/import/", {"dataset": "clients", "import_file": file}, headers=headers)
 
 
 def matched(job: Job, **changed: str) -> dict[str, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 
 import pytest
+import xlsxwriter
 
 from apps.events.models import Event
 from apps.jobs.formats import FormatError, open_table
 from apps.jobs.models import Job, JobArtifact, JobError, RememberedMapping
-from apps.jobs.services import control, imports, storage
+from apps.jobs.services import control, imports, storage, uploads
 from apps.kernel.errors import InvalidInput, RaceLost, TooLarge
 from apps.records import selectors
 from apps.records.models import Change, Record
@@ -323,8 +325,6 @@ def test_a_file_above_the_limit_is_refused(upload, settings) -> None:
 
 
 def test_reading_the_file_in_another_way_keeps_the_job(upload) -> None:
-    from apps.jobs.services import uploads
-
     job = upload("external_id;name\nC1;a|b\n")
     job = configured(job)
     job = uploads.reread(job=job, delimiter="|")
@@ -334,3 +334,101 @@ def test_reading_the_file_in_another_way_keeps_the_job(upload) -> None:
         uploads.reread(job=job, encoding="ebcdic")
     job.refresh_from_db()
     assert job.delimiter == "|"
+
+
+def test_a_file_that_breaks_off_in_the_middle_is_told_by_the_check_and_imports_nothing(
+    upload, clients
+) -> None:
+    broken = (
+        "external_id,name\n" + "".join(f"C{n},Client {n}\n" for n in range(1, 301)) + 'C301,"open\nC302,x\n'
+    )
+    job = upload(broken)
+    job = checked(configured(job, batch_size=10))
+    assert job.status == "pending"
+    assert job.report["failed"].startswith('A quote (") is opened on line 302 and never closed.')
+
+    job = run(configured(upload(broken), batch_size=10))
+    assert (job.status, job.processed_records) == ("failed", 0)
+    assert "line 302" in job.status_reason
+    assert names(clients) == {}
+
+
+def test_a_text_in_mixed_encodings_is_shown_and_said(upload, clients) -> None:
+    job = upload("external_id,name\nC1,Müllér\nC2,".encode() + "Käse\n".encode("cp1252"))
+    assert job.preview["notices"][0].startswith(
+        "The file is not UTF-8 throughout. Byte 32 on line 3 does not"
+    )
+    assert job.encoding == "iso-8859-1"
+
+
+def test_what_was_imported_before_a_file_broke_off_is_kept_and_counted(upload, clients) -> None:
+    broken = (
+        "external_id,name\n" + "".join(f"C{n},Client {n}\n" for n in range(1, 301)) + 'C301,"open\nC302,x\n'
+    )
+    job = run(configured(upload(broken), batch_size=10, validate_before_import=False))
+    assert job.status == "failed"
+    assert job.created_count == job.processed_records == len(names(clients))
+    assert control.undo(job=job, actor=ADA).reverted == job.created_count
+    assert names(clients) == {}
+
+
+def test_duplicates_inside_a_file_are_foretold_and_imported_alike(upload, clients) -> None:
+    twice = "external_id,name\nC1,First\nC2,Other\nC1,Second\nC1,Second\n"
+    job = checked(configured(upload(twice), batch_size=2))
+    assert (job.report["created"], job.report["updated"], job.report["unchanged"]) == (2, 1, 1)
+    job = run(job)
+    assert (job.created_count, job.updated_count, job.unchanged_count) == (2, 1, 1)
+    assert names(clients) == {"C1": "Second", "C2": "Other"}
+
+
+@pytest.mark.parametrize("mode", ["create", "update", "upsert", "replace"])
+def test_a_check_foretells_every_mode_exactly(upload, clients, mode) -> None:
+    run(configured(upload("external_id,name,email\nC1,A,a@x.example\nC2,B,\nC3,C,\n")))
+    file = "external_id,name,email\nC1,A,a@x.example\nC2,Bee,b@x.example\nC4,New,\n"
+    job = checked(configured(upload(file), mode=mode, batch_size=2))
+    foretold = {
+        n: job.report[n] for n in ("created", "updated", "unchanged", "deleted", "wrong", "duplicates")
+    }
+    job = run(job)
+    came = {n: getattr(job, f"{n}_count") for n in ("created", "updated", "unchanged", "deleted")}
+    assert foretold == {**came, "wrong": job.failed_records, "duplicates": job.duplicate_count}
+    expected = {
+        "create": (1, 0, 0, 0, 2),
+        "update": (0, 1, 1, 0, 1),
+        "upsert": (1, 1, 1, 0, 0),
+        "replace": (1, 1, 1, 1, 0),
+    }[mode]
+    assert (*came.values(), job.failed_records) == expected
+
+
+def test_blanks_are_filled_and_values_kept_where_nothing_is_overwritten(upload, clients) -> None:
+    run(configured(upload("external_id,name,city\nC1,Northwind,\n")))
+    job = run(configured(upload("external_id,name,city\nC1,Other,Berlin\n"), overwrite_existing=False))
+    assert job.updated_count == 1
+    data = Record.objects.get(dataset=clients).data
+    assert (data["name"], data["city"]) == ("Northwind", "Berlin")
+
+
+def test_a_workbook_goes_in_with_its_types(upload, clients) -> None:
+    file = io.BytesIO()
+    book = xlsxwriter.Workbook(file)
+    sheet = book.add_worksheet("Kunden")
+    sheet.write_row(0, 0, ["external_id", "name", "credit limit", "client since"])
+    sheet.write_row(1, 0, [501, "Northwind", 12.5])
+    sheet.write_datetime(1, 3, dt.date(2024, 3, 1), book.add_format({"num_format": "d.m.yyyy"}))
+    sheet.write_row(2, 0, [502, "Contoso"])
+    sheet.write_formula(2, 2, "=1/0", None, "#DIV/0!")
+    book.close()
+    job = run(configured(upload(file.getvalue(), "kunden.xlsx")))
+    assert (job.file_type, job.sheet, job.created_count, job.failed_records) == ("xlsx", "Kunden", 1, 1)
+    record = Record.objects.get(dataset=clients)
+    assert (record.key, record.data["credit_limit"], record.data["since"]) == ("501", "12.50", "2024-03-01")
+    error = JobError.objects.get(job=job)
+    assert (error.line, error.column, error.value, error.code) == (
+        3,
+        "credit limit",
+        "#DIV/0!",
+        "excel_error",
+    )
+    assert job.artifacts.get(kind="rejected").format == "xlsx"
+    assert [row[:3] for row in read(job.artifacts.get(kind="rejected"))[1:]] == [[502, "Contoso", "#DIV/0!"]]

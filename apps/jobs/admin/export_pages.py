@@ -82,11 +82,16 @@ class ExportPages:
     media: Any
 
     def export_urls(self) -> list[URLPattern]:
-        return [path("jobs/export/", self.admin_site.admin_view(self.export_new), name="jobs_export_new")]
+        view = self.admin_site.admin_view(self.export_new)
+        return [path("jobs/export/", view, name=name) for name in ("jobs_export_new", "jobs_job_export")]
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        """An export reads records: both rights are needed. (Named as in django-import-export.)"""
+        return allows(request, "jobs:write") and allows(request, "records:read")
 
     def export_new(self, request: HttpRequest) -> HttpResponse:
         """Choose a dataset, then columns and format; ordering it leads to the job's page."""
-        if not (allows(request, "jobs:write") and allows(request, "records:read")):
+        if not self.has_export_permission(request):
             raise PermissionDenied
         organization = request.organization  # type: ignore[attr-defined]
         slug = request.GET.get("dataset", "")

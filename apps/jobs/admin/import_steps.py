@@ -50,6 +50,8 @@ class ImportSteps:
         wrap = self.admin_site.admin_view
         return [
             path("jobs/import/", wrap(self.import_new), name="jobs_import_new"),
+            # The name by which django-import-export's buttons find the page.
+            path("jobs/import/", wrap(self.import_new), name="jobs_job_import"),
             path(
                 "jobs/import/template/<str:slug>.<str:kind>",
                 wrap(self.import_template),
@@ -64,9 +66,12 @@ class ImportSteps:
 
     # --- what the steps share
 
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        """An import writes records: both rights are needed. (Named as in django-import-export.)"""
+        return allows(request, "jobs:write") and allows(request, "records:write")
+
     def _may(self, request: HttpRequest) -> None:
-        """An import writes records: both rights are needed."""
-        if not (allows(request, "jobs:write") and allows(request, "records:write")):
+        if not self.has_import_permission(request):
             raise PermissionDenied
 
     def _job(self, request: HttpRequest, number: str) -> Job:

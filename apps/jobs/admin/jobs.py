@@ -137,7 +137,11 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        context = {"may_order": self.has_write_permission(request), **(extra_context or {})}
+        context = {
+            "may_import": self.has_import_permission(request),
+            "may_export": self.has_export_permission(request),
+            **(extra_context or {}),
+        }
         return super().changelist_view(request, context)
 
     # --- the page of one job

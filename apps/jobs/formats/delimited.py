@@ -286,9 +286,7 @@ def _rows(
             lines, reader = _reader(file, encoding, dialect, first_line, options)
             base = first_line - 1
         number = 0
-        new_row: Any = (
-            tuple.__new__
-        )  # without the named tuple's own constructor, which costs more than the row
+        new_row: Any = tuple.__new__  # the named tuple's own constructor costs more than the row
         while True:
             line = base + reader.line_num + 1
             problems: tuple[CellProblem, ...] = ()

@@ -13,6 +13,7 @@ from django.db import transaction
 from apps.audit.services import entries
 from apps.jobs.errors import NotReady
 from apps.jobs.formats import FormatError, Options, Table, formats, open_table
+from apps.jobs.formats.encodings import NAMES
 from apps.jobs.models import Job, JobArtifact
 from apps.jobs.services import previews, storage
 from apps.jobs.services.files import KEPT_DAYS, expiry
@@ -23,6 +24,7 @@ from apps.tenants.models import Organization, User
 from apps.tenants.principals import Actor
 from apps.tenants.services import numbers
 
+FALLBACK = "iso-8859-1"
 PREVIEW_FIELDS = ("encoding", "delimiter", "has_header", "header_row", "sheet", "pad_short_rows")
 
 
@@ -57,8 +59,7 @@ def receive(
                 "The file is empty.", code="empty_file", errors=[_at_file("The file is empty.")]
             )
         try:
-            table = open_table(content, filename=original)
-            preview = previews.make(table)
+            table, preview = _looked_at(content, original)
         except FormatError as error:
             error.errors = error.errors or [_at_file(error.detail, error.code)]
             raise
@@ -88,6 +89,19 @@ def receive(
         storage.delete(job.file_path)
         raise
     return job
+
+
+def _looked_at(content: BinaryIO, filename: str) -> tuple[Table, dict[str, Any]]:
+    """The table and its preview. A text in mixed encodings is shown in one that always works; it is said."""
+    try:
+        table = open_table(content, filename=filename)
+        return table, previews.make(table)
+    except FormatError as error:
+        if error.code != "wrong_encoding":
+            raise
+        table = open_table(content, Options(encoding=FALLBACK), filename=filename)
+        table.notices.insert(0, f"{error.detail} It is shown as {NAMES[FALLBACK]}.")
+        return table, previews.make(table)
 
 
 @transaction.atomic
