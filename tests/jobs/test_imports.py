@@ -356,7 +356,7 @@ def test_a_file_that_breaks_off_in_the_middle_is_told_by_the_check_and_imports_n
 def test_a_text_in_mixed_encodings_is_shown_and_said(upload, clients) -> None:
     job = upload("external_id,name\nC1,Müllér\nC2,".encode() + "Käse\n".encode("cp1252"))
     assert job.preview["notices"][0].startswith(
-        "The file is not UTF-8 throughout. Byte 32 on line 3 does not"
+        "The file is not UTF-8 throughout. Byte 33 on line 3 does not"
     )
     assert job.encoding == "iso-8859-1"
 
