@@ -91,6 +91,9 @@ def main(deed: str, *args: str) -> None:
     elif deed == "drain":
         done = dispatch.drain(linger=0)
         print(f"sent {done.sent}", flush=True)
+    elif deed == "drain-and-freeze":
+        dispatch.drain(seconds=0.1, hand_over=lambda: print("claims no more", flush=True))
+        print("recorded", flush=True)
     elif deed == "die-before-recording":
         results.record = die
         fanout.sweep()

@@ -5,6 +5,7 @@ body.
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -139,13 +140,14 @@ def test_a_worker_that_lost_its_lease_overwrites_nothing(organization, endpoint_
         say(500)(handler, arrival)
 
     receiver.answers = [slow_failure]
-    with peer("drain") as frozen:
+    with peer("drain-and-freeze") as frozen:
         go(frozen)
         receiver.wait_for(1)
+        assert frozen.stdout.readline() == "claims no more\n"
         lease_runs_out()
         assert dispatch.drain(linger=0).delivered == 1
         released.set()
-        frozen.stdout.readline()
+        assert frozen.stdout.readline() == "recorded\n"
 
     delivery = only_delivery(endpoint)
     assert delivery.status == DeliveryStatus.DELIVERED
@@ -153,3 +155,32 @@ def test_a_worker_that_lost_its_lease_overwrites_nothing(organization, endpoint_
     assert delivery.last_status == 204
     endpoint.refresh_from_db()
     assert endpoint.consecutive_failures == 0
+
+
+def test_a_worker_that_claims_its_own_lost_delivery_again_records_the_newer_one(
+    organization, endpoint_at, receiver
+):
+    endpoint = endpoint_at(receiver.url)
+    publish(organization)
+    fanout.sweep()
+    released = threading.Event()
+
+    def slow_failure(handler, arrival):
+        released.wait(20)
+        say(500)(handler, arrival)
+
+    def slow_success(handler, arrival):
+        released.set()
+        time.sleep(0.3)
+        say(204)(handler, arrival)
+
+    receiver.answers = [slow_failure, slow_success]
+    with peer("drain") as worker:
+        go(worker)
+        receiver.wait_for(1)
+        lease_runs_out()
+        assert worker.stdout.readline() == "sent 2\n"
+
+    delivery = only_delivery(endpoint)
+    assert (delivery.status, delivery.attempts, delivery.last_status) == (DeliveryStatus.DELIVERED, 2, 204)
+    assert len(receiver.arrivals) == 2

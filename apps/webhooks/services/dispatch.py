@@ -93,6 +93,7 @@ class _Loop:
     sender: Sender
     owner: str
     most: int
+    # By attempt: a delivery whose lease ran out may be claimed again while its first request still hangs.
     flying: dict[UUID, Claimed] = field(default_factory=dict)
     cache: SettingsCache = field(default_factory=SettingsCache)
     used: dict[UUID, Settings] = field(default_factory=dict)
@@ -128,7 +129,7 @@ class _Loop:
         self.used.update(self.cache.get(jobs))
         work = []
         for job in jobs:
-            self.flying[job.id] = job
+            self.flying[job.attempt_id] = job
             settings = self.used.get(job.endpoint_id)
             if settings is None or job.body is None:
                 self.sender.finish(_unsendable(job, "The message was removed from the hub."))
@@ -153,7 +154,7 @@ class _Loop:
         self.done.delivered += sum(outcome.succeeded for outcome in outcomes)
         self.done.lost += len(outcomes) - kept
         for outcome in outcomes:
-            self.flying.pop(outcome.job.id, None)
+            self.flying.pop(outcome.job.attempt_id, None)
         return len(outcomes)
 
     def _record(self, outcomes: Sequence[Outcome]) -> int:
@@ -176,7 +177,7 @@ class _Loop:
         if not self.flying or time.monotonic() - self.renewed_at < RENEW_SECONDS:
             return
         try:
-            claims.renew(owner=self.owner, ids_=list(self.flying))
+            claims.renew(owner=self.owner, ids_=[job.id for job in self.flying.values()])
         except DatabaseError:
             logger.warning("Leases of deliveries could not be renewed.", exc_info=True)
             close_old_connections()
