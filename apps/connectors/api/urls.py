@@ -1,12 +1,7 @@
 from django.urls import path
 
-from apps.connectors.api.views import (
-    ConnectorListView,
-    ConnectorView,
-    IntegrationLogViewSet,
-    IntegrationViewSet,
-    SyncJobViewSet,
-)
+from apps.connectors.api.run_views import IntegrationLogViewSet, SyncJobViewSet
+from apps.connectors.api.views import ConnectorListView, ConnectorView, IntegrationViewSet
 from apps.kernel.api.routers import HubRouter
 
 router = HubRouter()
