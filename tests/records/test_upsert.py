@@ -312,7 +312,9 @@ def test_defaults_of_fields_are_kept_in_canonical_form(organization, actor):
         actor=actor,
     )
 
-    upsert(dataset=flags, rows=[{"code": "a"}, {"code": "b", "on": "no"}, {"code": "c", "on": None}], actor=actor)
+    upsert(
+        dataset=flags, rows=[{"code": "a"}, {"code": "b", "on": "no"}, {"code": "c", "on": None}], actor=actor
+    )
 
     data = {r.key: r.data.get("on") for r in Record.objects.filter(dataset=flags)}
     assert data == {"a": True, "b": False, "c": True}
