@@ -31,6 +31,7 @@ from apps.kernel.admin import (
 )
 from apps.kernel.admin.display import duration
 from apps.kernel.errors import HubError
+from apps.records.models import Origin
 
 
 def progress_of_job(job: SyncJob) -> Progress:
@@ -56,6 +57,12 @@ def progress_of_job(job: SyncJob) -> Progress:
         finished_at=job.completed_at,
         note=note,
     )
+
+
+def _changes_url(job: SyncJob) -> str:
+    """The page of what the sync wrote; empty if it wrote nothing."""
+    origin = Origin.objects.filter(organization=job.organization, kind="sync", ref=job.number).first()
+    return reverse("admin:records_origin_change", args=[origin.public_id]) if origin else ""
 
 
 def ago_text(job: SyncJob) -> str:
@@ -183,7 +190,7 @@ class SyncJobAdmin(HubModelAdmin):
             ],
             "errors_url": f"{reverse('admin:connectors_syncerror_changelist')}?job__id__exact={job.pk}",
             "logs": rows_of(job.logs.all()[:10]),
-            "changes_url": f"{reverse('admin:records_change_changelist')}?origin__ref={job.number}",
+            "changes_url": _changes_url(job),
             **(extra_context or {}),
         }
         request.current_app = self.admin_site.name
