@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,9 +19,8 @@ from apps.apikeys.statuses import KEY_TRANSITIONS, KeyStatus
 from apps.apikeys.validation import clean
 from apps.audit.services import entries
 from apps.events.services import outbox
-from apps.kernel import ids
 from apps.kernel.crypto import hashing
-from apps.kernel.errors import Conflict
+from apps.kernel.errors import Conflict, FieldError, InvalidInput
 from apps.kernel.states import move
 from apps.tenants.models import Organization
 from apps.tenants.principals import SYSTEM, Actor
@@ -145,7 +143,7 @@ def rotate(
     key = APIKey.objects.select_for_update().select_related("organization").get(pk=key.pk)
     if not key.is_active:
         raise Conflict(f"{key.number} is {key.status} and cannot be rotated. Create a new key instead.")
-    clean_overlap(overlap)
+    _check_overlap(overlap)
     if ceiling is not None:
         ceilings.check(key, ceiling)
     successor = APIKey(
@@ -266,9 +264,7 @@ def mark_exposed(*, key: APIKey, actor: Actor) -> None:
             _publish(key, "exposed")
 
 
-def clean_overlap(overlap: timedelta) -> None:
-    from apps.kernel.errors import FieldError, InvalidInput
-
+def _check_overlap(overlap: timedelta) -> None:
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
         detail = f"The overlap is 0 to {LONGEST_OVERLAP.days} days."
         raise InvalidInput(detail, errors=[FieldError("/overlap_seconds", "out_of_range", detail)])
@@ -343,11 +339,6 @@ def _only(values: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, Any]:
     return dict(values)
 
 
-def group_of(key: APIKey) -> uuid.UUID:
-    """What limits and analytics belong to: a key and its successors."""
-    return key.group
-
-
 __all__ = [
     "ALL_PERMISSIONS",
     "UNRESTRICTED",
@@ -355,7 +346,6 @@ __all__ = [
     "change",
     "create",
     "expire_due",
-    "ids",
     "mark_exposed",
     "resume",
     "revoke",

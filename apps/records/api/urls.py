@@ -2,7 +2,8 @@ from django.urls import path, re_path
 
 from apps.kernel.api.routers import HubRouter
 from apps.records.api.bulk import BulkView
-from apps.records.api.views import DatasetViewSet, MappingViewSet, OriginViewSet, RecordViewSet
+from apps.records.api.records import RecordViewSet
+from apps.records.api.views import DatasetViewSet, MappingViewSet, OriginViewSet
 
 router = HubRouter()
 router.register("datasets", DatasetViewSet, basename="dataset")
