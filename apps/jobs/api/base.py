@@ -1,0 +1,55 @@
+"""What all doors to jobs share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.http import FileResponse
+from rest_framework.response import Response
+
+from apps.jobs import selectors
+from apps.jobs.models import Job, JobArtifact
+from apps.jobs.services import downloads, exports
+from apps.kernel.api.views import HubAPIView
+from apps.kernel.errors import Forbidden
+from apps.records.selectors import dataset_of
+
+
+class Jobs:
+    """What all doors to jobs share."""
+
+    model: ClassVar[Any] = Job
+    organization: Any
+    principal: Any
+    request: Any
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return selectors.jobs_of(self.organization).select_related("origin", "mapping", "project")
+
+    def also_needs(self, scope: str) -> None:
+        """A job writes and reads records for its caller, who must be allowed to do so directly."""
+        if not self.principal.allows(scope):
+            raise Forbidden(f"This operation also needs the scope “{scope}”.", code="insufficient_scope")
+
+    def location(self, path: str) -> str:
+        """The address of another resource, under the version that was called."""
+        prefix = self.request.path.split("/import/")[0].split("/export")[0].split("/jobs")[0]
+        return f"{prefix}/{path}"
+
+    def accepted(self, job: Job, serializer: type[Any], path: str) -> Response:
+        return Response(serializer(job).data, status=202, headers={"Location": self.location(path)})
+
+
+class JobView(Jobs, HubAPIView):
+    """A door to jobs by HTTP method."""
+
+
+def order_export(view: Any, values: dict[str, Any]) -> Job:
+    view.also_needs("records:read")
+    dataset = dataset_of(view.organization, values.pop("dataset"))
+    return exports.create(organization=view.organization, dataset=dataset, actor=view.actor, **values)
+
+
+def file_response(artifact: JobArtifact) -> FileResponse:
+    return downloads.response(artifact, downloads.open_artifact(artifact))

@@ -1,0 +1,159 @@
+"""`/import/…`: the staged import."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.jobs import selectors
+from apps.jobs.api.base import Jobs, JobView
+from apps.jobs.api.serializers import (
+    ImportSerializer,
+    JobSerializer,
+    StatusSerializer,
+    UploadedSerializer,
+    UploadSerializer,
+    settings_of,
+)
+from apps.jobs.formats.writers import MIME_TYPES
+from apps.jobs.models import Job
+from apps.jobs.services import imports, templates, uploads
+from apps.jobs.statuses import FileType, JobType
+from apps.kernel.api.views import Parameter
+from apps.kernel.errors import NotFound
+from apps.records.mapping import pipe_to_text
+from apps.records.selectors import dataset_of
+
+
+class ImportUploadView(JobView):
+    scopes = {"post": "jobs:write"}
+    inputs = {"post": UploadSerializer}
+    outputs = {"post": (201, UploadedSerializer)}
+    parser_classes = [MultiPartParser]
+    streams_body = True
+
+    def post(self, request: Request) -> Response:
+        """Upload a file to import
+
+        Stored and judged at once: the answer shows how the file is read, its first rows, and a mapping to
+        begin with. Nothing is imported before `import/execute`.
+        """
+        values = self.validated(UploadSerializer)
+        job = uploads.receive(
+            organization=self.organization,
+            dataset=dataset_of(self.organization, values["dataset"]),
+            file=values["file"],
+            actor=self.actor,
+            name=values["name"],
+        )
+        data = {**JobSerializer(job).data, "preview": job.preview, "proposal": proposal_of(job)}
+        return Response(data, status=201, headers={"Location": self.location(f"jobs/{job.number}")})
+
+
+def proposal_of(job: Job) -> dict[str, Any]:
+    proposal = imports.propose(job=job)
+    return {
+        "how": proposal.how,
+        "mapping": proposal.spec.to_dict(),
+        "columns": [
+            {
+                "column": column.column,
+                "target": column.target,
+                "confidence": column.confidence,
+                "how": column.how,
+                "transforms": pipe_to_text(column.transforms),
+                "fitting": column.fitting,
+                "ambiguous": list(column.ambiguous),
+            }
+            for column in proposal.columns
+        ],
+    }
+
+
+class _ImportStep(JobView):
+    scopes = {"post": "jobs:write"}
+    inputs = {"post": ImportSerializer}
+
+    def prepared(self) -> Job:
+        """The job, configured as the body says; the proposed mapping is taken where none was decided on."""
+        self.also_needs("records:write")
+        values = self.validated(ImportSerializer)
+        job: Job = _import_of(self, values["job"])
+        if values.get("options") is not None:
+            job = uploads.reread(job=job, **values["options"])
+        mapping = values.get("mapping")
+        if mapping is None and job.configured_at is None:
+            mapping = imports.propose(job=job).spec
+        settings = values.get("settings")
+        if mapping is not None or settings:
+            job = imports.configure(
+                job=job, actor=self.actor, mapping=mapping, settings=settings_of(settings or {})
+            )
+        return job
+
+
+def _import_of(view: Jobs, ref: str) -> Job:
+    job = selectors.job_of(view.organization, ref)
+    if job.job_type != JobType.IMPORT:
+        raise NotFound(f"There is no import “{ref[:40]}”.")
+    return job
+
+
+class ImportValidateView(_ImportStep):
+    outputs = {"post": (202, StatusSerializer)}
+
+    def post(self, request: Request) -> Response:
+        """Check an import
+
+        The real run, rolled back. Poll the status until it is `pending` again; then `report` tells what would
+        be created, updated, left unchanged or refused, and why.
+        """
+        job = imports.check(job=self.prepared(), actor=self.actor)
+        return self.accepted(job, StatusSerializer, f"import/{job.number}/status")
+
+
+class ImportExecuteView(_ImportStep):
+    outputs = {"post": (202, StatusSerializer)}
+
+    def post(self, request: Request) -> Response:
+        """Start an import
+
+        Poll the status until `is_complete`.
+        """
+        job = imports.start(job=self.prepared(), actor=self.actor)
+        return self.accepted(job, StatusSerializer, f"import/{job.number}/status")
+
+
+class ImportStatusView(JobView):
+    scopes = {"get": "jobs:read"}
+    outputs = {"get": StatusSerializer}
+    serializer_class = StatusSerializer
+    sparse = False
+
+    def get(self, request: Request, id: str) -> Response:
+        """Get the status of an import"""
+        return Response(StatusSerializer(_import_of(self, id)).data)
+
+
+class ImportTemplateView(JobView):
+    scopes = {"get": "jobs:read"}
+    query_parameters = {
+        "get": [Parameter("format", "The kind of file.", choices=tuple(FileType.values), default="xlsx")]
+    }
+    sparse = False
+    path_parameters = {"dataset": "The dataset's slug."}
+
+    def get(self, request: Request, dataset: str) -> HttpResponse:
+        """Get a file to fill in
+
+        The dataset's columns with an example; in Excel also notes, drop-downs for choices and instructions.
+        """
+        found = dataset_of(self.organization, dataset)
+        kind = self.parameters["format"]
+        response = HttpResponse(templates.make(found, kind), content_type=MIME_TYPES[kind])
+        response.headers["Content-Disposition"] = f'attachment; filename="{found.slug}-template.{kind}"'
+        return response
