@@ -9,7 +9,6 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import ShowFacets, display
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import models
@@ -186,7 +185,7 @@ class HubModelAdmin(Permissions, SavingAdmin):
 
     def object_or_404(self, request: HttpRequest, object_id: str) -> Any:
         """For views of one's own: the object inside the organization, or 404."""
-        obj = self.get_object(request, unquote(object_id))
+        obj = self.find(request, object_id)
         if obj is None or not self.has_view_permission(request, obj):
             raise Http404(f"{self.opts.verbose_name} {object_id} does not exist.")
         return obj
@@ -240,14 +239,14 @@ class HubModelAdmin(Permissions, SavingAdmin):
             messages.error(
                 request, f"Other objects depend on this {self.opts.verbose_name}: nothing was deleted."
             )
-        obj = self.get_object(request, unquote(object_id))
+        obj = self.find(request, object_id)
         return HttpResponseRedirect(self.object_url(obj) if obj is not None else self.list_url())
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The audit log's entries about the object."""
-        obj = self.get_object(request, unquote(object_id))
+        obj = self.find(request, object_id)
         if obj is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         if not self.has_view_permission(request, obj):

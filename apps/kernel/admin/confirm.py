@@ -21,7 +21,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.forms import Form
@@ -67,8 +66,8 @@ def confirm_action(
                 objects = self.get_queryset(request).filter(pk__in=target.values("pk"))
                 back = request.get_full_path()
             else:
-                object_id = unquote(str(kwargs.get("object_id", target)))
-                one = self.get_object(request, object_id)
+                object_id = str(kwargs.get("object_id", target))
+                one = self.find(request, object_id)
                 if one is None:
                     return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
                 objects = self.get_queryset(request).filter(pk=one.pk)

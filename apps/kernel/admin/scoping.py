@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib.admin import AdminSite
-from django.contrib.admin.utils import quote
+from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
 from django.http import HttpRequest
@@ -72,6 +72,12 @@ class ScopedAdmin(UnfoldModelAdmin):
         if from_field:
             return super().get_object(request, object_id, from_field)
         return self.by_refs(request, [str(object_id)]).first()
+
+    def find(self, request: HttpRequest, object_id: str) -> Any | None:
+        """The object that a piece of an address names, written as it is or quoted as Django's admin does."""
+        found = self.get_object(request, object_id)
+        plain = unquote(object_id)
+        return self.get_object(request, plain) if found is None and plain != object_id else found
 
     def by_refs(self, request: HttpRequest, refs: Iterable[str]) -> models.QuerySet[Any]:
         """The organization's objects that these public ids, numbers or keys name."""

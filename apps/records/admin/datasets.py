@@ -62,6 +62,10 @@ class DatasetAdmin(HubModelAdmin):
     def ref_of(self, obj: Any) -> str:
         return str(obj.slug)
 
+    def object_url(self, obj: Any, view: str = "change") -> str:
+        """By the slug as it is: `gps_data`, not `gps_5Fdata`."""
+        return reverse(f"admin:records_dataset_{view}", args=[obj.slug])
+
     def by_refs(self, request: HttpRequest, refs: Any) -> QuerySet[Dataset]:
         return self.get_queryset(request).filter(slug__in=list(refs))
 
@@ -113,7 +117,7 @@ class DatasetAdmin(HubModelAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Look at a dataset's definition; change it if it is the organization's own."""
-        dataset = self.get_object(request, object_id)
+        dataset = self.find(request, object_id)
         if dataset is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         if not self.has_view_permission(request, dataset):

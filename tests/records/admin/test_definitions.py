@@ -242,3 +242,22 @@ def test_deleting_a_mapping_is_audited(browser: Client, organization: Any) -> No
 
     assert not Mapping.objects.exists()
     assert AuditEntry.objects.latest("id").action == "mapping.deleted"
+
+
+def test_a_dataset_is_found_whatever_its_slug_looks_like(browser: Client, organization: Any) -> None:
+    """Django's admin would read `_22` in an address as a quotation mark."""
+    for slug in ("pump_stations", "plan_2240"):
+        response = browser.post(
+            ADD, {**VEHICLES, "slug": slug} | rows(PLATE) | {"key_field": "0", "title_field": "0"}
+        )
+
+        assert response.url == f"/admin/records/dataset/{slug}/change/"
+        assert browser.get(response.url).status_code == 200
+        assert browser.get(f"/admin/records/dataset/{slug}/history/").status_code == 200
+        assert (
+            "Archive the dataset" in browser.get(f"/admin/records/dataset/{slug}/archive/").content.decode()
+        )
+    assert (
+        'href="/admin/records/dataset/gps_data/change/"'
+        in browser.get("/admin/records/dataset/").content.decode()
+    )
