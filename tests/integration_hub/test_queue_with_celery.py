@@ -85,7 +85,7 @@ def ended(workers: Workers) -> dict[str, float]:
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
 def test_tasks_of_a_killed_worker_are_done_by_the_next(workers: Workers, pool: str) -> None:
     first = workers.start(pool)
-    workers.run("for name in 'abcd': note.delay(name, 0.8)")
+    workers.run("for name in 'abcd': note.delay(name, 3)")
     wait_for(lambda: len([line for line in workers.lines() if line.startswith("begin")]) >= 2)
     workers.kill(first)
     assert ended(workers) == {}
@@ -99,7 +99,7 @@ def test_a_countdown_is_kept_and_control_commands_are_answered(workers: Workers)
     sent = time.time()
     workers.run("note.apply_async(['later'], countdown=5); note.delay('now')")
     wait_for(lambda: "now" in ended(workers))
-    assert "pong" in workers.run("print(app.control.inspect(timeout=3).ping())")
+    assert "pong" in workers.run("print(app.control.inspect(timeout=15, limit=1).ping())")
 
     # Longer than the lease of four seconds: what a worker holds for later stays its own.
     wait_for(lambda: "later" in ended(workers))
