@@ -35,12 +35,22 @@ def system(request: HttpRequest) -> dict[str, Any]:
 
 
 def problems(request: HttpRequest) -> list[dashboard.Problem]:
-    """Checks that warn or fail."""
-    return [
+    """Checks that warn or fail, and the silence of all workers, which no check can tell."""
+    href = reverse("admin:health_healthcheck_changelist")
+    found = []
+    if overall().stale:
+        found.append(
+            dashboard.Problem(
+                title="No worker reports",
+                text="Syncs, imports and webhooks wait until one runs. Start the hub with make run.",
+                href=href,
+            )
+        )
+    return found + [
         dashboard.Problem(
             title=check.title,
             text=check.detail,
-            href=reverse("admin:health_healthcheck_changelist"),
+            href=href,
             tone="bad" if check.status == HealthCheck.Status.FAIL else "warn",
             when=check.since,
         )

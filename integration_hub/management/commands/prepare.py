@@ -30,6 +30,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with one_at_a_time():
             call_command("migrate", interactive=False, verbosity=0)
+            organizations.prepare_all()
             if settings.HUB_EMBEDDED and not options["no_owner"]:
                 self._first_owner()
 
