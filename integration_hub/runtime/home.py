@@ -34,9 +34,9 @@ def prepare(config: Config) -> None:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise ConfigError([f"The folder {folder} cannot be written by the user who runs the hub."])
     if config.embedded:
-        # Made before SQLite makes it, which would let others read it.
+        # Made before SQLite makes it, which would let others read it; as it is, its locks stay untouched.
         with contextlib.suppress(OSError):
-            os.close(os.open(config.database_url.name, os.O_RDONLY | os.O_CREAT, PRIVATE_FILE))
+            os.close(os.open(config.database_url.name, os.O_RDONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
         _prepare_keys(config)
 
 
