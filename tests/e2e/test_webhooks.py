@@ -1,0 +1,54 @@
+"""An endpoint: created, tried, and hearing what happens."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import standardwebhooks
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import Hub
+from tests.webhooks.receiver import Receiver
+
+pytestmark = pytest.mark.e2e
+
+
+def test_an_endpoint_is_created_tested_and_hears_of_changes(page: Page, hub: Hub, receiver: Receiver) -> None:
+    page.goto("/admin/")
+    page.get_by_role("link", name="Add a webhook").first.click()
+    page.fill("input[name=name]", "Order service")
+    page.fill("input[name=url]", receiver.url)
+    page.fill("textarea[name=events]", "contacts.*")
+    page.get_by_role("button", name="Save", exact=True).click()
+
+    secret = page.locator("#signing-secret").inner_text()
+    assert secret.startswith("whsec_")
+    page.get_by_role("link", name="Done").click()
+    expect(page.locator("body")).not_to_contain_text(secret)
+
+    page.get_by_role("link", name="Send test").first.click()
+    page.select_option("select[name=event_type]", "webhook.test")
+    page.get_by_role("button", name="Send now").click()
+    receiver.wait_for(1)
+    test = receiver.arrivals[0]
+    told = standardwebhooks.Webhook(secret).verify(test.body, test.headers)
+    assert told["type"] == "webhook.test"
+
+    number = hub.api(
+        "POST", "records/contacts", json={"external_id": "P1", "name": "Ada", "email": "ada@example.com"}
+    ).json()["id"]
+    receiver.wait_for(2, seconds=60)
+    heard = receiver.arrivals[1]
+    standardwebhooks.Webhook(secret).verify(heard.body, heard.headers)
+    assert json.loads(heard.body)["data"]["id"] == number
+
+    page.goto("/admin/webhooks/delivery/")
+    row = page.locator("#result_list tbody tr", has_text="contacts.created")
+    expect(row).to_contain_text("Delivered")
+    row.get_by_role("link").first.click()
+    expect(page.get_by_text("Message, as signed and sent")).to_be_visible()
+    page.get_by_text("Tries", exact=True).last.click()
+    expect(page.locator("body")).to_contain_text(re.compile("Try 1"))
+    expect(page.locator("body")).not_to_contain_text(secret)
