@@ -99,6 +99,10 @@ class JSONFormField(forms.JSONField):
 
     widget = JSONTextarea
 
+    def prepare_value(self, value: Any) -> Any:
+        """Nothing is shown as nothing, not as `null`."""
+        return "" if value is None else super().prepare_value(value)
+
     def to_python(self, value: Any) -> Any:
         if isinstance(value, str) and value.strip():
             try:

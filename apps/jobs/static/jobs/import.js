@@ -30,6 +30,7 @@
         chosen();
       }
     });
+    input.hasChangeListener = true;  // Unfold would look for a text field beside it, and there is none
     input.addEventListener("change", chosen);
 
     function chosen() {
