@@ -157,8 +157,8 @@ def _filled(found: dict[datetime, tuple[int, int]], start: datetime, hours: int)
 
 
 def rows_by_day(organization: Organization, days: int = 14) -> list[dict[str, Any]]:
-    """Rows that syncs took over on each of the last days, oldest first."""
-    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    """Rows that syncs took over on each of the last days of the active time zone, oldest first."""
+    today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     start = today - timedelta(days=days - 1)
     rows = (
         SyncJob.objects.filter(organization=organization, created_at__gte=start)

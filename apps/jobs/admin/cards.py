@@ -9,9 +9,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.jobs.admin.job_page import state_of
 from apps.jobs.models import Job
 from apps.jobs.statuses import WORKING, JobStatus
-from apps.kernel.admin import ago, dashboard, number, status_badge
+from apps.kernel.admin import ago, dashboard, number
 
 DAY = dt.timedelta(days=1)
 SHOWN = 6
@@ -46,7 +47,7 @@ def latest(request: HttpRequest) -> dict[str, Any]:
         [
             (job.number, reverse("admin:jobs_job_change", args=[job.number])),
             job.name[:60],
-            status_badge(job.status, job.get_status_display()),
+            state_of(job),
             ago(job.created_at),
         ]
         for job in _jobs(request).select_related("dataset").order_by("-id")[:SHOWN]

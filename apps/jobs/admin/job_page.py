@@ -6,11 +6,21 @@ from typing import Any
 
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from apps.jobs.models import Job
 from apps.jobs.statuses import JobStatus
-from apps.kernel.admin import ago
+from apps.kernel.admin import ago, badge, status_badge
 from apps.records.services.history import UndoResult
+
+
+def state_of(job: Job) -> SafeString:
+    """The badge of a job's status, which also tells what happened to its rows."""
+    if job.undone_at is not None:
+        return badge("Undone", title="Everything it wrote was taken back")
+    if job.status == JobStatus.COMPLETED and job.failed_records:
+        return badge("Completed with errors", "warn", title=f"{job.failed_records:,} rows were left out")
+    return status_badge(job.status, job.get_status_display(), title=job.status_reason)
 
 
 def told(result: UndoResult, verb: str) -> str:

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from apps.jobs import selectors
 from apps.jobs.admin.export_pages import ExportPages
 from apps.jobs.admin.import_steps import ImportSteps
-from apps.jobs.admin.job_page import counts, facts, possible, told
+from apps.jobs.admin.job_page import counts, facts, possible, state_of, told
 from apps.jobs.models import Job
 from apps.jobs.services import control, downloads
 from apps.jobs.statuses import ArtifactKind, JobStatus
@@ -26,11 +26,9 @@ from apps.kernel.admin import (
     Progress,
     ago,
     allows,
-    badge,
     confirm_action,
     json_block,
     progress_bar,
-    status_badge,
 )
 from apps.kernel.admin.site import site_urls
 from apps.kernel.errors import HubError
@@ -86,11 +84,7 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
 
     @admin.display(description="Status", ordering="status")
     def state(self, obj: Job) -> SafeString:
-        if obj.undone_at is not None:
-            return badge("Undone", title="Everything it wrote was taken back")
-        if obj.status == JobStatus.COMPLETED and obj.failed_records:
-            return badge("Completed with errors", "warn", title=f"{obj.failed_records:,} rows were left out")
-        return status_badge(obj.status, obj.get_status_display(), title=obj.status_reason)
+        return state_of(obj)
 
     @admin.display(description="Rows")
     def how_far(self, obj: Job) -> SafeString | str:

@@ -25,6 +25,7 @@ TONES: dict[str, str] = {
             "open",
             "online",
             "ok",
+            "pass",
             "yes",
             "published",
             "valid",
@@ -36,6 +37,7 @@ TONES: dict[str, str] = {
         [
             "error",
             "failed",
+            "fail",
             "critical",
             "offline",
             "dead",
@@ -54,6 +56,7 @@ TONES: dict[str, str] = {
     **dict.fromkeys(
         [
             "warning",
+            "warn",
             "degraded",
             "retrying",
             "late",

@@ -157,6 +157,11 @@ def exact(when: datetime.datetime) -> str:
     return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
 
 
+def within(name: str) -> str:
+    """A name in the middle of a sentence: “GPS positions” keeps its capitals, “Clients” does not."""
+    return " ".join(word if word.isupper() else word.lower() for word in name.split(" "))
+
+
 def duration(seconds: float | datetime.timedelta | None) -> str:
     """`340 ms`, `12.4 s`, `3 min 20 s`, `2 h 05 min`."""
     if seconds is None:

@@ -18,6 +18,7 @@ register = template.Library()
 register.filter("ago", display.ago)
 register.filter("size", display.size)
 register.filter("number", display.number)
+register.filter("within", display.within)
 register.filter("json_block", display.json_block)
 register.filter("status_badge", badges.status_badge)
 LONGEST = 4000

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 
+from apps.kernel.admin.display import within
 from apps.kernel.admin.saving import refuse
 from apps.kernel.admin.site import site_urls
 from apps.kernel.errors import HubError, NotFound, RaceLost
@@ -84,7 +85,7 @@ def add_view(request: HttpRequest, slug: str) -> HttpResponse:
             again = "_addanother" in request.POST
             target = reverse("admin:data_add", args=[slug]) if again else _admin().object_url(record)
             return HttpResponseRedirect(target)
-    title = f"Add {(dataset.singular or dataset.name).lower()}"
+    title = f"Add {within(dataset.singular or dataset.name)}"
     return _page(request, "hub/records/form.html", dataset, title, {"form": form})
 
 
@@ -162,7 +163,7 @@ def delete_view(request: HttpRequest, slug: str, ref: str) -> HttpResponse:
         )
     context = {
         "text": text,
-        "button": f"Delete {(dataset.singular or 'record').lower()}",
+        "button": f"Delete {within(dataset.singular or 'record')}",
         "danger": True,
         "icon": "delete",
         "back": _admin().object_url(record),

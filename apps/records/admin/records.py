@@ -13,6 +13,7 @@ from django.urls import URLPattern, reverse
 
 from apps.kernel.admin import HubModelAdmin, allows, confirm_action
 from apps.kernel.admin.changelist import HubChangeList
+from apps.kernel.admin.display import within
 from apps.kernel.errors import BadRequest, NotFound
 from apps.records import selectors
 from apps.records.admin import filters
@@ -85,7 +86,7 @@ def _search_help(dataset: Dataset) -> str:
     names += [
         dataset.fields_by_name[n].title for n in dataset.slots if dataset.fields_by_name[n].type in kinds
     ]
-    return f"Beginning of {', '.join(names[:4]).lower()}" if names else "Search"
+    return f"Beginning of {', '.join(within(name) for name in names[:4])}" if names else "Search"
 
 
 @admin.register(Record)
@@ -139,15 +140,15 @@ class RecordAdmin(HubModelAdmin):
 
     def empty_state(self, request: HttpRequest) -> dict[str, Any]:
         dataset: Dataset = request.hub_dataset  # type: ignore[attr-defined]
-        one = (dataset.singular or dataset.name).lower()
+        one = within(dataset.singular or dataset.name)
         if "deleted" in request.GET:
             text = f"A {one} that is deleted can be looked at and restored here."
-            return {"icon": "delete", "title": f"No deleted {dataset.name.lower()}", "text": text}
+            return {"icon": "delete", "title": f"No deleted {within(dataset.name)}", "text": text}
         text = f"{dataset.description} Add one by hand, import a file, or let an integration bring them in."
         may = self.has_add_permission(request)
         return {
             "icon": dataset.icon or "database",
-            "title": f"No {dataset.name.lower()} yet",
+            "title": f"No {within(dataset.name)} yet",
             "text": text.strip(),
             "label": f"Add {one}" if may else "",
             "href": reverse("admin:data_add", args=[dataset.slug]) if may else "",
