@@ -53,4 +53,5 @@ class AdminJournal:
 
 def spoken(action: str) -> str:
     """`integration.password_reset` → “Integration password reset”."""
-    return action.replace(".", " ").replace("_", " ").capitalize()
+    text = action.replace(".", " ").replace("_", " ").capitalize()
+    return text.replace("Api key", "API key")

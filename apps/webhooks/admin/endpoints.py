@@ -192,7 +192,7 @@ class WebhookEndpointAdmin(HubModelAdmin):
     @admin.display(description="Success, 24 h")
     def ratio(self, obj: Any) -> str:
         rate = obj.activity.success_rate
-        return muted("–") if rate is None else f"{rate:g} %"
+        return muted("–") if rate is None else f"{rate:.0f} %"
 
     @admin.display(description="Latency")
     def latency(self, obj: Any) -> str:
