@@ -62,7 +62,7 @@ def define(story: Story) -> None:
         fields=FIELDS,
         key_field="number",
         title_field="number",
-        icon="car_repair",
+        icon="construction",
         actor=story.actor(ADMIN),
     )
     if dataset.archived_at is None and not selectors.count(dataset):

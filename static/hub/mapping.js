@@ -56,6 +56,14 @@
       if (turn === asked) show(list, seen);
     }
 
+    // A sample that nobody has filled in yet: that fields are missing in it is no news.
+    function isBlank() {
+      try {
+        const row = JSON.parse(sample.value);
+        return row !== null && typeof row === "object" && Object.values(row).every(function (one) { return one === "" || one === null; });
+      } catch (error) { return false; }
+    }
+
     function show(list, seen) {
       rows().forEach(function (row) { say(row, "", ""); });
       if (seen.problem) { place.replaceChildren(note(seen.problem, "bad")); return; }
@@ -65,6 +73,13 @@
           if (found && list[Number(found[1])]) say(list[Number(found[1])], error.text, "bad");
           return note(error.text, "bad");
         }));
+        return;
+      }
+      if (isBlank()) {
+        const hint = document.createElement("p");
+        hint.className = "hub-muted";
+        hint.textContent = "Write values into the sample row, and see what they become.";
+        place.replaceChildren(hint);
         return;
       }
       const byTarget = {};

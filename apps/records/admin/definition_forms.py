@@ -95,6 +95,9 @@ class DatasetForm(forms.Form):
 
     def __init__(self, *args: Any, fixed: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        icon = self.initial.get("icon")
+        if icon and icon not in ICONS:  # chosen elsewhere: saving the form must not change it
+            self.fields["icon"].choices = [(icon, icon.replace("_", " ")), *self.fields["icon"].choices]  # type: ignore[attr-defined]
         if fixed:
             del self.fields["slug"]
 
