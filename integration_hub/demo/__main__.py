@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -82,16 +83,20 @@ def _fill(address: str) -> int:
     """Run the filling in a process of its own; returns its exit status."""
     parent = os.getpid()
     environ = {**os.environ, **({"HUB_BASE_URL": address} if address else {})}
-    try:
-        with subprocess.Popen(  # noqa: S603  our own
-            [sys.executable, str(PROJECT / "manage.py"), "demo", "--fill"],
-            env=environ,
-            preexec_fn=lambda: die_with_parent(parent),
-        ) as process:
+
+    def begin() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to hear
+        die_with_parent(parent)
+
+    command = [sys.executable, str(PROJECT / "manage.py"), "demo", "--fill"]
+    with subprocess.Popen(command, env=environ, preexec_fn=begin) as process:  # noqa: S603  our own
+        try:
             return process.wait()
-    except KeyboardInterrupt:
-        print("\nStopped before the end. Run it again: it goes on where it was.", file=sys.stderr)
-        return 130
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            print("\nStopped before the end. Run it again: it goes on where it was.", file=sys.stderr)
+            return 130
 
 
 if __name__ == "__main__":
