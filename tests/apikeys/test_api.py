@@ -244,7 +244,7 @@ def test_a_key_cannot_raise_itself_or_others(acme: Organization, issue: Issue) -
     weak = issue(
         acme,
         scopes=["api-keys:*", "records:read"],
-        permissions={"read": True, "write": True},
+        permissions={"read": True, "write": True, "delete": True},
         ip_whitelist=["127.0.0.0/8"],
     )
     strong = issue(acme)
@@ -259,6 +259,8 @@ def test_a_key_cannot_raise_itself_or_others(acme: Organization, issue: Issue) -
         client.post(KEYS, {"name": "Up", "scopes": ["records:read"]}, format="json"),
         client.post(f"{other}/rotate"),
         client.patch(other, {"name": "Mine"}, format="json"),
+        client.post(f"{other}/suspend", {}, format="json"),
+        client.post(f"{other}/revoke", {}, format="json"),
     ]
     for attack in attacks:
         problem(attack, 403, "scope_not_held")

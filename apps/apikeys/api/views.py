@@ -95,7 +95,7 @@ class APIKeyViewSet(HubViewSet):
         """
         key = self.get_object()
         self.check_if_match(key)
-        keys.revoke(key=key, actor=self.actor)
+        keys.revoke(key=key, actor=self.actor, ceiling=ceilings.of_calling_key(self.principal))
         return Response(status=204)
 
     @action(detail=True, methods=["post"])
@@ -112,13 +112,17 @@ class APIKeyViewSet(HubViewSet):
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, id: str) -> Response:
         """Revoke a key for ever"""
-        key = keys.revoke(key=self.get_object(), actor=self.actor, reason=self.validated()["reason"])
+        reason = self.validated()["reason"]
+        ceiling = ceilings.of_calling_key(self.principal)
+        key = keys.revoke(key=self.get_object(), actor=self.actor, reason=reason, ceiling=ceiling)
         return self.answer(key)
 
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, id: str) -> Response:
         """Suspend a key until it is resumed"""
-        key = keys.suspend(key=self.get_object(), actor=self.actor, reason=self.validated()["reason"])
+        reason = self.validated()["reason"]
+        ceiling = ceilings.of_calling_key(self.principal)
+        key = keys.suspend(key=self.get_object(), actor=self.actor, reason=reason, ceiling=ceiling)
         return self.answer(key)
 
     @action(detail=True, methods=["post"])

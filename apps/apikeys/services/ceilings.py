@@ -47,6 +47,13 @@ def of(principal: Principal) -> Ceiling:
     return of_key(key) if isinstance(key, APIKey) else Ceiling(scopes=principal.scopes)
 
 
+def of_calling_key(principal: Principal) -> Ceiling | None:
+    """The ceiling for stopping keys. People with the right may stop any (a leak cannot wait for the owner);
+    a key stops only what it could have made, or the least of keys would lock out its owner's."""
+    key: Any = getattr(principal, "key", None)
+    return of_key(key) if isinstance(key, APIKey) else None
+
+
 def check(key: APIKey, ceiling: Ceiling) -> None:
     """Raises ScopeNotHeld if the key may do more than the ceiling."""
     check_not_raised(key, ceiling)

@@ -176,8 +176,10 @@ def rotate(
     return IssuedKey(successor, secret)
 
 
-def revoke(*, key: APIKey, actor: Actor, reason: str = "") -> APIKey:
-    """End a key for ever. Revoking a revoked key changes nothing."""
+def revoke(*, key: APIKey, actor: Actor, reason: str = "", ceiling: ceilings.Ceiling | None = None) -> APIKey:
+    """End a key for ever. Revoking a revoked key changes nothing. Raises ScopeNotHeld for a mightier key."""
+    if ceiling is not None:
+        ceilings.check(key, ceiling)
     if key.status == KeyStatus.REVOKED:
         return key
     return _move(
@@ -191,8 +193,12 @@ def revoke(*, key: APIKey, actor: Actor, reason: str = "") -> APIKey:
     )
 
 
-def suspend(*, key: APIKey, actor: Actor, reason: str = "") -> APIKey:
-    """Refuse a key until it is resumed. Raises RaceLost unless it is active."""
+def suspend(
+    *, key: APIKey, actor: Actor, reason: str = "", ceiling: ceilings.Ceiling | None = None
+) -> APIKey:
+    """Refuse a key until it is resumed. Raises RaceLost unless it is active, ScopeNotHeld for a mightier key."""
+    if ceiling is not None:
+        ceilings.check(key, ceiling)
     return _move(key, KeyStatus.SUSPENDED, actor, "suspended", reason)
 
 
