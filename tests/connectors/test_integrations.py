@@ -184,6 +184,20 @@ def test_plain_http_needs_permission(organization, connect, settings, peer):
     assert connect().status == "active"
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "2130706433", "0x7f.1", "[::1]", "169.254.169.254", "10.0.0.1", "localhost", "localhost."],
+)
+def test_an_address_of_the_own_machine_is_refused_when_saved(organization, connect, settings, host):
+    settings.HUB_OUTBOUND_ALLOW = []
+
+    with pytest.raises(InvalidInput) as caught:
+        connect(active=False, config={"base_url": f"https://{host}/"})
+
+    assert list(pointers(caught)) == ["/config/base_url"]
+    assert Integration.objects.count() == 0
+
+
 def test_credentials_that_are_not_given_stay(connect, actor):
     integration = connect(active=False)
 

@@ -108,3 +108,33 @@ def test_a_deleted_record_can_be_brought_back(clients, actor):
 
     assert data(clients)["C-1"] == {"external_id": "C-1", "name": "Ada"}
     assert count(clients) == 2
+
+
+def test_a_later_change_that_was_itself_taken_back_stands_in_nobodys_way(clients, actor):
+    upsert(dataset=clients, rows=rows("Ada", "Bob"), actor=actor)
+    upsert(dataset=clients, rows=rows("Ada 2", "Bob 2"), actor=IMPORT)
+    upsert(dataset=clients, rows=rows("Ada 3"), actor=Actor("job", "JOB-2026-00003"))
+    history.undo(origin=Origin.objects.get(ref="JOB-2026-00003"), actor=USER)
+
+    result = history.undo(origin=Origin.objects.get(ref="JOB-2026-00002"), actor=USER)
+
+    assert (result.reverted, result.refused) == (2, 0)
+    assert {key: d["name"] for key, d in data(clients).items()} == {"C-1": "Ada", "C-2": "Bob"}
+
+
+def test_a_later_change_that_stands_again_is_in_the_way_again(clients, actor):
+    upsert(dataset=clients, rows=rows("Ada"), actor=actor)
+    upsert(dataset=clients, rows=rows("Ada 2"), actor=IMPORT)
+    upsert(dataset=clients, rows=rows("Ada 3"), actor=Actor("job", "JOB-2026-00003"))
+    third = Origin.objects.get(ref="JOB-2026-00003")
+    history.undo(origin=third, actor=USER)
+    history.undo(origin=Origin.objects.get(kind="undo"), actor=USER)
+    third.refresh_from_db()
+    assert third.undone_at is None
+
+    result = history.undo(origin=Origin.objects.get(ref="JOB-2026-00002"), actor=USER)
+
+    assert (result.reverted, result.refused) == (0, 1)
+    assert data(clients)["C-1"]["name"] == "Ada 3"
+    assert history.undo(origin=third, actor=USER).reverted == 1
+    assert data(clients)["C-1"]["name"] == "Ada 2"

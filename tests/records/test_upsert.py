@@ -318,3 +318,46 @@ def test_defaults_of_fields_are_kept_in_canonical_form(organization, actor):
 
     data = {r.key: r.data.get("on") for r in Record.objects.filter(dataset=flags)}
     assert data == {"a": True, "b": False, "c": True}
+
+
+def test_a_key_is_no_longer_than_its_index(organization, actor):
+    things = define(
+        organization=organization,
+        slug="things",
+        name="Things",
+        fields=[
+            {"name": "code", "type": "text", "required": True},
+            {"name": "label", "type": "text", "unique": True},
+        ],
+        key_field="code",
+        actor=actor,
+    )
+    long = "x" * 300
+
+    result = upsert(
+        dataset=things,
+        rows=[{"code": long}, {"code": "a", "label": f"{long}1"}, {"code": "b", "label": f"{long}2"},
+              {"code": "c", "label": f"{long}2"}],
+        actor=actor,
+    )  # fmt: skip
+
+    assert [(p.row, p.field, p.code) for p in result.problems] == [
+        (1, "code", "too_long"),
+        (4, "label", "not_unique"),
+    ]
+    assert keys(things) == ["a", "b"]
+
+
+def test_a_remote_id_is_never_cut(clients, actor):
+    result = upsert(
+        dataset=clients, rows=[{**ADA, "external_id": "x" * 120}], actor=actor,
+        link=LinkSource("INT-2026-00001", "customers", remote_id="name"),
+    )  # fmt: skip
+    refused = upsert(
+        dataset=clients, rows=[{**BOB, "notes": "y" * 191}], actor=actor,
+        link=LinkSource("INT-2026-00001", "customers", remote_id="notes"),
+    )  # fmt: skip
+
+    assert result.created == 1
+    assert [p.code for p in refused.problems] == ["remote_id_too_long"]
+    assert Link.objects.count() == 1

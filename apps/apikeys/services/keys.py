@@ -196,7 +196,7 @@ def revoke(*, key: APIKey, actor: Actor, reason: str = "", ceiling: ceilings.Cei
 def suspend(
     *, key: APIKey, actor: Actor, reason: str = "", ceiling: ceilings.Ceiling | None = None
 ) -> APIKey:
-    """Refuse a key until it is resumed. Raises RaceLost unless it is active, ScopeNotHeld for a mightier key."""
+    """Refuse a key until it is resumed. Raises RaceLost unless it is active, ScopeNotHeld."""
     if ceiling is not None:
         ceilings.check(key, ceiling)
     return _move(key, KeyStatus.SUSPENDED, actor, "suspended", reason)

@@ -99,7 +99,7 @@ def settings_errors(row: Integration, manifest: Manifest) -> Iterator[FieldError
     try:
         url = connections.resolve(row).base_url
         allow_http = True if row.organization.allow_http else None
-        outbound.check_url(url, outbound.default_policy(), allow_http=allow_http)
+        outbound.check_spelled(url, outbound.default_policy(), allow_http=allow_http)
     except EngineError as error:
         yield FieldError("/config", "invalid", error.message)
     except HubError as error:

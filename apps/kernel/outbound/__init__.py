@@ -9,7 +9,14 @@ from apps.kernel.outbound.errors import (
     OutboundTimeout,
     OutboundTooLarge,
 )
-from apps.kernel.outbound.policy import OutboundPolicy, check_url, default_policy, is_public, resolve
+from apps.kernel.outbound.policy import (
+    OutboundPolicy,
+    check_spelled,
+    check_url,
+    default_policy,
+    is_public,
+    resolve,
+)
 from apps.kernel.outbound.response import OutboundResponse
 
 __all__ = [
@@ -22,6 +29,7 @@ __all__ = [
     "OutboundResponse",
     "OutboundTimeout",
     "OutboundTooLarge",
+    "check_spelled",
     "check_url",
     "default_policy",
     "is_public",

@@ -185,6 +185,20 @@ def numeric_address(host: str) -> list[str] | None:
     return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
+def check_spelled(url: str, policy: OutboundPolicy, *, allow_http: bool | None = None) -> Target:
+    """`check_url`, and the address where the URL spells one (or this machine's own name): without a resolver.
+
+    For saving settings, where a name that does not resolve now is no error. Raises OutboundBlocked.
+    """
+    target = check_url(url, policy, allow_http=allow_http)
+    host = target.host.strip("[]").rstrip(".").lower()
+    local = host == "localhost" or host.endswith(".localhost")
+    spelled = ["127.0.0.1"] if local else numeric_address(host)
+    if spelled:
+        admit(target.host, spelled, policy)
+    return target
+
+
 def lookup(host: str, port: int, getaddrinfo: GetAddrInfo = socket.getaddrinfo) -> list[str]:
     """The addresses of a host, blocking. Raises OutboundConnectionFailed if the name does not resolve."""
     try:

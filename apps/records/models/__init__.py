@@ -1,9 +1,10 @@
 from apps.records.models.datasets import Dataset, DatasetCount, Mapping
 from apps.records.models.history import Change, Origin
 from apps.records.models.links import Link
-from apps.records.models.records import SLOTS, Record, RecordKey, SeenRecord
+from apps.records.models.records import KEY_LENGTH, SLOTS, Record, RecordKey, SeenRecord
 
 __all__ = [
+    "KEY_LENGTH",
     "SLOTS",
     "Change",
     "Dataset",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 from django.db import models
 
 from apps.kernel.models import Stamped, TimeOrdered
 from apps.records.fields import Field, from_dict
+from apps.records.models.records import KEY_LENGTH
+
+_TEXTS = ("text", "email", "url")
 
 
 class Dataset(TimeOrdered, Stamped):
@@ -51,13 +55,17 @@ class Dataset(TimeOrdered, Stamped):
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """The typed fields, in order."""
+        """The typed fields, in order. The key is never longer than what its column takes."""
         from apps.records.catalog import datasets
 
         declared = datasets.get(self.slug) if self.kind == self.Kind.BUILTIN else None
-        if declared is not None:
-            return declared.fields
-        return tuple(from_dict(item) for item in self.definition)
+        fields = declared.fields if declared else tuple(from_dict(item) for item in self.definition)
+        return tuple(
+            replace(f, max_length=min(f.max_length or KEY_LENGTH, KEY_LENGTH))
+            if f.name == self.key_field and f.type in _TEXTS
+            else f
+            for f in fields
+        )
 
     @cached_property
     def fields_by_name(self) -> dict[str, Field]:

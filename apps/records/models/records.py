@@ -11,6 +11,7 @@ from django.db import models
 from apps.kernel.models import TimeOrdered
 from apps.records.models.json import JSONText
 
+KEY_LENGTH = 190  # characters of a key: what fits into an index on every database
 SLOTS = ("s1", "s2", "s3", "s4", "s5", "s6")
 
 

@@ -21,6 +21,7 @@ from apps.tenants.principals import Actor
 
 PAGE = 2000
 KEPT_CONFLICTS = 1000
+UNDO = "undo"  # the kind of the origins that take back
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _undo_all(origin: Origin, actor: Actor, result: UndoResult, *, journal: bool
                 undoer = undoers.get(dataset.pk)
                 if undoer is None:
                     undoer = undoers[dataset.pk] = origin_of(
-                        dataset, kind="undo", ref=str(origin.public_id), label=f"Undo of {origin}"
+                        dataset, kind=UNDO, ref=str(origin.public_id), label=f"Undo of {origin}"
                     )
                 mine = [c for c in page if c.dataset_id == dataset.pk]
                 _undo_page(dataset, origin, undoer, mine, result, journal=journal)
@@ -114,10 +115,14 @@ def undo_change(*, change: Change, actor: Actor) -> Record:
 
 
 def _later(origin: Origin | None, undoer: Origin, changes: Sequence[Change]) -> dict[Any, Any]:
-    """The newest change of each record that was made by others."""
+    """The newest change of each record that was made by others and still stands.
+
+    What was taken back does not count, nor does the taking back itself: together they changed nothing.
+    """
     others = Change.objects.filter(record_id__in=[c.record_id for c in changes], undone_by=None)
     if origin is not None:
         others = others.exclude(origin__in=[origin.pk, undoer.pk])
+    others = others.exclude(origin__kind=UNDO)
     newest: dict[Any, Any] = {}
     for record, change in others.order_by("id").values_list("record_id", "id"):
         newest[record] = change
@@ -185,6 +190,18 @@ def _undo_wave(
     for start in range(0, len(done), bulk.CHUNK):
         part = [c.pk for c in done[start : start + bulk.CHUNK]]
         Change.objects.filter(pk__in=part).update(undone_by=undoer.pk)
+    _stand_again(done)
+
+
+def _stand_again(changes: Sequence[Change]) -> None:
+    """Where an undo was itself taken back, what it had taken back stands again."""
+    for undo in Origin.objects.filter(kind=UNDO, pk__in={c.origin_id for c in changes}):
+        records = [c.record_id for c in changes if c.origin_id == undo.pk]
+        for start in range(0, len(records), bulk.CHUNK):
+            part = records[start : start + bulk.CHUNK]
+            undone = Change.objects.filter(record_id__in=part, undone_by=undo.pk)
+            Origin.objects.filter(pk__in=undone.values("origin_id")).update(undone_at=None)
+            undone.update(undone_by=None)
 
 
 def _conflict(result: UndoResult, change: Change, record: Record | None, reason: str) -> None:

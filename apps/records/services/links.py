@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from apps.kernel import ids
 from apps.records.mapping import RowProblem
-from apps.records.models import Dataset, Link
+from apps.records.models import KEY_LENGTH, Dataset, Link
 from apps.records.services import bulk
 from apps.records.services.bulk import Column
 from apps.records.services.outcomes import BatchOutcome, LinkSource
@@ -51,7 +51,15 @@ class Reader:
                     )
                 )  # fmt: skip
                 continue
-            row.remote_id = str(value)[:190]
+            row.remote_id = str(value)
+            if len(row.remote_id) > KEY_LENGTH:
+                outcome.problems.append(
+                    RowProblem(
+                        row.number, "", self.link.remote_id, row.remote_id[:80], "remote_id_too_long",
+                        f"The identifier has {len(row.remote_id)} characters, at most {KEY_LENGTH} fit.",
+                    )
+                )  # fmt: skip
+                continue
             if self._version is not None:
                 version = self._version(source)
                 row.remote_version = "" if version is None else str(version)[:120]

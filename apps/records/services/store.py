@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -17,7 +18,7 @@ from apps.events.services import outbox
 from apps.kernel import ids
 from apps.records import events
 from apps.records.fields import sorter
-from apps.records.models import Change, Dataset, DatasetCount, Origin, Record, RecordKey
+from apps.records.models import KEY_LENGTH, Change, Dataset, DatasetCount, Origin, Record, RecordKey
 from apps.records.services import bulk
 from apps.records.services.bulk import Column
 
@@ -106,11 +107,13 @@ def unique_names(dataset: Dataset) -> list[str]:
 
 
 def unique_text(value: Any) -> str | None:
-    """The text under which a unique value is held."""
+    """The text under which a unique value is held; a digest stands in for the end of a long one."""
     if value is None:
         return None
     text = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-    return text[:190]
+    if len(text) <= KEY_LENGTH:
+        return text
+    return f"{text[:120]}#{blake2b(text.encode(), digest_size=32).hexdigest()}"
 
 
 def apply(batch: Batch, *, journal: bool = True) -> None:
