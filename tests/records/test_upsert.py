@@ -361,3 +361,12 @@ def test_a_remote_id_is_never_cut(clients, actor):
     assert result.created == 1
     assert [p.code for p in refused.problems] == ["remote_id_too_long"]
     assert Link.objects.count() == 1
+
+
+def test_replacing_all_by_nothing_deletes_nothing(clients, actor):
+    upsert(dataset=clients, rows=[ADA, BOB], actor=actor)
+
+    result = upsert(dataset=clients, rows=[], actor=actor, mode=Mode.REPLACE)
+
+    assert (result.deleted, result.deletion_skipped) == (0, True)
+    assert keys(clients) == ["C-1", "C-2"]

@@ -72,7 +72,7 @@ class BatchOutcome:
 class UpsertResult:
     """The sums over all batches. `problems` and `samples` are the first ones only.
 
-    `deletion_skipped` tells that a "replace all" removed nothing, because some rows were wrong.
+    `deletion_skipped` tells that a "replace all" removed nothing, because rows were wrong or missing.
     """
 
     origin: Origin

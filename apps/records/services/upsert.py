@@ -56,10 +56,10 @@ def upsert(
 
     Rows are dictionaries, or sequences in the order of `columns`; without a `mapping` their names are the
     dataset's field names. A wrong row is reported, with every wrong value, and left out; with `stop_on_error`
-    it rolls its batch back and raises UpsertStopped. With `overwrite` off only blanks are filled. A
-    `dry_run` is the same run, rolled back: it leaves the database as it was. Mode REPLACE finally deletes the
-    records that no row named, unless a row was wrong or `allow_deletion` is off. Raises InvalidInput if the
-    mapping does not fit the dataset.
+    it rolls its batch back and raises UpsertStopped. With `overwrite` off only blanks are filled. A `dry_run`
+    is the same run, rolled back: it leaves the database as it was. Mode REPLACE finally deletes the records
+    that no row named, unless a row was wrong, there was none, or `allow_deletion` is off. Raises InvalidInput
+    if the mapping does not fit the dataset.
     """
     mode = Mode(mode)
     mapper = compile_mapping(
@@ -134,7 +134,9 @@ class _Run:
             result.add(outcome)
             number += len(part)
         if self.mode is Mode.REPLACE:
-            result.deletion_skipped = bool(result.failed) or not allow_deletion
+            # A source without a single row is a mistake far more often than an order to delete everything.
+            empty = number == 1
+            result.deletion_skipped = bool(result.failed) or not allow_deletion or empty
             if not result.deletion_skipped:
                 for outcome in self._remove_unseen(origin, number, batch_size, on_batch):
                     result.add(outcome)
