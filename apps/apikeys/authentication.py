@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from apps.apikeys import key_format
 from apps.apikeys.errors import KeyInAddress, KeyRefused
 from apps.apikeys.models import APIKey
-from apps.apikeys.principals import KeyPrincipal
+from apps.apikeys.principals import KeyPrincipal, SessionPrincipal
 from apps.apikeys.restrictions import check_source
 from apps.apikeys.services import keys, usage, verified
 from apps.kernel.api.addresses import client_ip
@@ -19,7 +19,7 @@ from apps.kernel.api.problems import CHALLENGE
 from apps.kernel.errors import Forbidden, Unauthenticated
 from apps.tenants import selectors
 from apps.tenants.models import Organization
-from apps.tenants.principals import Actor, Principal
+from apps.tenants.principals import Actor
 
 
 class KeyUser(AnonymousUser):
@@ -42,6 +42,9 @@ class APIKeyAuthentication(BaseAuthentication):
 
     The order: checksum, digest, status and expiry, organization; then where the call comes from (addresses,
     HTTPS, origin, referer, user agent). Scopes, resources, size and limits follow in the view.
+
+    Leaves on the Django request who came in (`hub_principal`), or the primary key of the key that was
+    refused although its secret was right (`hub_refused_key`).
     """
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
@@ -52,16 +55,27 @@ class APIKeyAuthentication(BaseAuthentication):
         text = _presented(meta)
         if text is None:
             return None
+        inner: Any = request._request
         key = verified.recall(text)
         if key is None:
             taken = verified.generation()
-            key = keys.verify(text)
+            try:
+                key = keys.verify(text)
+            except KeyRefused as error:
+                inner.hub_refused_key = error.key_id
+                raise
             verified.remember(text, key, taken)
         ip = client_ip(request)
-        check_source(key, request, ip)
+        try:
+            check_source(key, request, ip)
+        except Forbidden:
+            inner.hub_refused_key = key.pk
+            raise
         usage.note(key, ip)
-        actor = Actor("api_key", key.number, key.name, ip, getattr(request._request, "request_id", ""))
-        return _KEY_USER, KeyPrincipal(key.organization, actor, scopes_of(key), key)
+        actor = Actor("api_key", key.number, key.name, ip, getattr(inner, "request_id", ""))
+        principal = KeyPrincipal(key.organization, actor, scopes_of(key), key)
+        inner.hub_principal = principal
+        return _KEY_USER, principal
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
@@ -135,7 +149,9 @@ class SessionAuthentication(BaseAuthentication):
         actor = getattr(inner, "actor", None) or Actor(
             "user", user.email, str(user), client_ip(inner), getattr(inner, "request_id", "")
         )
-        return user, Principal(organization, actor, selectors.scopes_in(user, organization))
+        principal = SessionPrincipal(organization, actor, selectors.scopes_in(user, organization), user)
+        inner.hub_principal = principal
+        return user, principal
 
     @staticmethod
     def organization_of(request: Any, user: Any) -> Organization | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from apps.kernel.errors import BadRequest, Forbidden, Unauthenticated
 
 
@@ -10,6 +12,9 @@ class KeyRefused(Unauthenticated):
 
     code = "invalid_key"
     title = "The API key is not valid"
+
+    # The key that was meant, for the hub's own records: known only if its secret was right.
+    key_id: UUID | None = None
 
 
 class KeyInAddress(BadRequest):

@@ -1,15 +1,26 @@
-"""A key as a caller."""
+"""Callers: a key, or a person who is signed in. Each tells the subject that limits and usage count for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 from apps.apikeys.models import APIKey
 from apps.tenants.principals import Principal
 from apps.tenants.roles import allows
 
 _PERMISSION_OF = {"read": "can_read", "write": "can_write", "delete": "can_delete"}
+
+
+class Subject(NamedTuple):
+    """Whom a call is counted for: what stays the same when a key is rotated or a token refreshed.
+
+    `kind` is key (`id` is the hex of the key's group), application (the client id) or user (the primary key).
+    """
+
+    kind: str
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,30 @@ class KeyPrincipal(Principal):
     @property
     def api_version(self) -> str:
         return self.key.api_version if self.key is not None else ""
+
+    @property
+    def subject(self) -> Subject:
+        assert self.key is not None
+        found: Subject | None = self.key.__dict__.get("_subject")
+        if found is None:
+            found = self.key.__dict__["_subject"] = Subject("key", self.key.group.hex)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPrincipal(Principal):
+    """A person who is signed in to the admin."""
+
+    user: Any = None
+
+    @property
+    def subject(self) -> Subject:
+        return Subject("user", str(self.user.pk))
+
+
+def subject_of(principal: Any) -> Subject | None:
+    """Whom a caller's calls are counted for; None for callers that are not counted (the hub itself)."""
+    return getattr(principal, "subject", None)
 
 
 @lru_cache(maxsize=4096)

@@ -122,7 +122,9 @@ def verify(text: str) -> APIKey:
     if not hashing.verify(text, key.pepper_id, bytes(key.digest), PURPOSE):
         raise KeyRefused("The API key is not valid.")
     if not key.is_active or not key.organization.is_active:
-        raise KeyRefused("The API key is not valid.")
+        refusal = KeyRefused("The API key is not valid.")
+        refusal.key_id = key.pk
+        raise refusal
     return key
 
 
