@@ -46,6 +46,8 @@ ENTRIES: list[Entry] = [
     Entry("Webhook deliveries that are due", "webhooks.sweep", "webhooks", seconds=5),
     Entry("When API keys were last used", "apikeys.flush_usage", "maintenance", seconds=60),
     Entry("API keys at the end of their lives", "apikeys.expire_keys", "maintenance", seconds=60),
+    Entry("Mails about API keys", "apikeys.mail_alerts", "maintenance", seconds=60),
+    Entry("API keys that end soon", "apikeys.warn_of_expiry", "maintenance", seconds=3600),
     Entry(
         "Answers of repeatable API calls that are over", "apikeys.forget_answers", "maintenance", seconds=3600
     ),

@@ -20,11 +20,13 @@ _SCHEMA: dict[str, Any] = {
         "expires_at": {"type": ["string", "null"], "format": "date-time"},
         "successor": {"type": "string", "description": "After a rotation, the number of the new key."},
         "reason": {"type": "string"},
+        "text": {"type": "string", "description": "For alerts, one sentence that says what happened."},
+        "details": {"type": "object", "description": "For alerts, the numbers behind it."},
     },
 }
 
 
-def _sample(status: str, **more: str) -> dict[str, Any]:
+def _sample(status: str, **more: Any) -> dict[str, Any]:
     return {
         "id": "KEY-2026-00001",
         "name": "Web shop",
@@ -37,7 +39,7 @@ def _sample(status: str, **more: str) -> dict[str, Any]:
     }
 
 
-def _type(verb: str, description: str, status: str, **more: str) -> EventType:
+def _type(verb: str, description: str, status: str, **more: Any) -> EventType:
     return EventType(f"api_key.{verb}", description, _SCHEMA, _sample(status, **more), group="API keys")
 
 
@@ -54,4 +56,25 @@ EVENT_TYPES = (
     _type("revoked", "An API key was revoked for ever.", "revoked", reason="No longer needed"),
     _type("expired", "An API key reached the end of its life.", "expired"),
     _type("exposed", "An API key was seen in an address, where logs keep it. Rotate it.", "active"),
+    _type(
+        "high_usage",
+        "An API key used more than the chosen share of a limit.",
+        "active",
+        text="80% of the limit of 10,000 calls a day is used.",
+        details={"limit": "day", "quota": 10000, "used": 8012},
+    ),
+    _type(
+        "suspicious",
+        "An API key is used in a way that it was not before.",
+        "active",
+        text="It was refused 40 times within 5 minutes.",
+        details={"reason": "refusals", "count": 40},
+    ),
+    _type(
+        "expiring",
+        "An API key ends soon.",
+        "active",
+        text="It ends in 7 days.",
+        details={"days": 7},
+    ),
 )

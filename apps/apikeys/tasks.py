@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.apikeys.services import idempotency, keys, usage
+from apps.apikeys.services import alerts, idempotency, keys, usage
 
 
 @shared_task(name="apikeys.flush_usage")
@@ -20,3 +20,16 @@ def expire_keys() -> None:
 @shared_task(name="apikeys.forget_answers")
 def forget_answers() -> None:
     idempotency.forget_expired()
+
+
+@shared_task(name="apikeys.mail_alerts", ignore_result=True)
+def mail_alerts() -> None:
+    """Send the mails about keys that are due."""
+    alerts.send_due()
+
+
+@shared_task(name="apikeys.warn_of_expiry", ignore_result=True)
+def warn_of_expiry() -> None:
+    """Every hour: tell of keys that end soon, and forget what was told long ago."""
+    alerts.warn_of_expiry()
+    alerts.forget_old()

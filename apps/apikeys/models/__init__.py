@@ -1,3 +1,4 @@
+from apps.apikeys.models.alerts import KeyAlert
 from apps.apikeys.models.idempotency import IdempotencyRecord
 from apps.apikeys.models.keys import APIKey
 from apps.apikeys.models.oauth import AccessToken, Application, DeviceGrant, Grant, IDToken, RefreshToken
@@ -10,5 +11,6 @@ __all__ = [
     "Grant",
     "IDToken",
     "IdempotencyRecord",
+    "KeyAlert",
     "RefreshToken",
 ]

@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from apps.apikeys.statuses import KeyStatus
 from apps.kernel import ids
+from apps.kernel.crypto.fields import EncryptedTextField
 from apps.kernel.models import Stamped, TimeOrdered
 
 
@@ -21,6 +23,25 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
     def expiring_within(self, days: int) -> APIKeyQuerySet:
         """Active keys that expire within so many days."""
         return self.active().filter(expires_at__lte=timezone.now() + timedelta(days=days))
+
+    def due_for_rotation(self) -> APIKeyQuerySet:
+        """Active keys whose policy rotates them now."""
+        return self.active().filter(next_rotation_at__lte=timezone.now())
+
+    def statistics(self) -> dict[str, int]:
+        """How many keys there are: in all, active, of each other status, and expiring within 30 days."""
+        now = timezone.now()
+        ended = Q(expires_at__lte=now)
+        soon = Q(expires_at__gt=now, expires_at__lte=now + timedelta(days=30))
+        active = Q(status=KeyStatus.ACTIVE) & ~ended
+        return self.order_by().aggregate(
+            total=Count("pk"),
+            active=Count("pk", filter=active),
+            suspended=Count("pk", filter=Q(status=KeyStatus.SUSPENDED) & ~ended),
+            expired=Count("pk", filter=Q(status=KeyStatus.EXPIRED) | (ended & ~Q(status=KeyStatus.REVOKED))),
+            revoked=Count("pk", filter=Q(status=KeyStatus.REVOKED)),
+            expiring_soon=Count("pk", filter=active & soon),
+        )
 
 
 class APIKey(TimeOrdered, Stamped):
@@ -98,12 +119,29 @@ class APIKey(TimeOrdered, Stamped):
     max_request_size = models.PositiveIntegerField(
         null=True, blank=True, help_text="Bytes of a body; empty: no limit."
     )
-    signature_required = models.BooleanField(default=False, editable=False)
+    signature_required = models.BooleanField(
+        "signed calls only",
+        default=False,
+        help_text="Each call carries a signature made with a second secret that never travels.",
+    )
+    signing_secret = EncryptedTextField(null=True, blank=True)
 
     # How long.
     expires_at = models.DateTimeField(null=True, blank=True)
     never_expires = models.BooleanField(default=False)
     last_rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
+    rotate_every_days = models.PositiveSmallIntegerField(
+        "rotate every", null=True, blank=True, help_text="Days; empty: only by hand."
+    )
+    rotation_overlap = models.PositiveIntegerField(
+        "the old key lives on for",
+        default=7 * 86400,
+        help_text="Seconds after an automatic rotation in which both keys work.",
+    )
+    next_rotation_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # The text of an automatic successor, kept sealed until it is collected, once.
+    waiting_secret = EncryptedTextField(null=True, blank=True)
+    collected_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoke_reason = models.CharField(max_length=200, blank=True, editable=False)
@@ -111,6 +149,17 @@ class APIKey(TimeOrdered, Stamped):
         null=True, blank=True, editable=False, help_text="When the key was first seen where keys must not be."
     )
     created_by = models.CharField(max_length=200, blank=True, editable=False)
+
+    # When to tell somebody.
+    notify_on_high_usage = models.BooleanField("high usage", default=True)
+    usage_threshold = models.PositiveSmallIntegerField(
+        default=80, help_text="Percent of a limit that may be used before somebody is told."
+    )
+    notify_on_suspicious_activity = models.BooleanField("suspicious activity", default=True)
+    notify_on_expiration = models.BooleanField("expiry and rotation", default=True)
+    alert_emails = models.JSONField(
+        "tell", default=list, blank=True, help_text="Empty: the organization's owners and administrators."
+    )
 
     objects = APIKeyQuerySet.as_manager()
 
@@ -128,8 +177,15 @@ class APIKey(TimeOrdered, Stamped):
             models.Index(
                 fields=["expires_at"],
                 name="apikey_expiry",
-                condition=models.Q(status__in=["active", "suspended"], expires_at__isnull=False),
+                condition=Q(status__in=["active", "suspended"], expires_at__isnull=False),
             ),
+            models.Index(
+                fields=["next_rotation_at"],
+                name="apikey_rotation",
+                condition=Q(status="active", next_rotation_at__isnull=False),
+            ),
+            models.Index(fields=["organization", "created_by", "id"], name="apikey_creator"),
+            models.Index(fields=["organization", "last_used_at", "id"], name="apikey_last_used"),
         ]
 
     def __str__(self) -> str:
@@ -169,7 +225,32 @@ class APIKey(TimeOrdered, Stamped):
             "allowed_user_agents": self.allowed_user_agents,
             "require_https": self.require_https,
             "max_request_size": self.max_request_size,
+            "signature_required": self.signature_required,
         }
+
+    @property
+    def rotation_policy(self) -> dict[str, Any]:
+        return {
+            "enabled": self.rotate_every_days is not None,
+            "every_days": self.rotate_every_days,
+            "overlap_seconds": self.rotation_overlap,
+            "next_rotation_at": self.next_rotation_at,
+        }
+
+    @property
+    def alerts(self) -> dict[str, Any]:
+        return {
+            "notify_on_high_usage": self.notify_on_high_usage,
+            "usage_threshold": self.usage_threshold,
+            "notify_on_suspicious_activity": self.notify_on_suspicious_activity,
+            "notify_on_expiration": self.notify_on_expiration,
+            "alert_emails": self.alert_emails,
+        }
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its text waits to be collected after an automatic rotation."""
+        return self.waiting_secret is not None
 
     def expires_within(self, overlap: timedelta, now: datetime) -> datetime:
         """The end of the key's life when it is rotated: its own expiry or the overlap's, the sooner one."""

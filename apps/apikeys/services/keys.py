@@ -45,6 +45,17 @@ RESTRICTIONS = (
     "require_https",
     "max_request_size",
 )
+# Of what, and whom, to tell.
+ALERTS = (
+    "notify_on_high_usage",
+    "usage_threshold",
+    "notify_on_suspicious_activity",
+    "notify_on_expiration",
+    "alert_emails",
+)
+# How often it is rotated by the hub itself.
+ROTATION = ("rotate_every_days", "rotation_overlap")
+SETTINGS = (*RESTRICTIONS, *ALERTS, *ROTATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +81,11 @@ def create(
     description: str = "",
     api_version: str = "",
     ceiling: ceilings.Ceiling | None = None,
-    **restrictions: Any,
+    **others: Any,
 ) -> IssuedKey:
     """Issue a key. Without `expires_at` it lives API_KEY_EXPIRY days, unless `never_expires`.
 
-    Scopes {"*:*"} and all permissions make it unrestricted. `restrictions` are fields of RESTRICTIONS.
+    Scopes {"*:*"} and all permissions make it unrestricted. `others` are fields of SETTINGS.
     Raises InvalidInput for values that make no sense, ScopeNotHeld for more than `ceiling` (what the creator
     may do themselves; None for the hub's own commands).
     """
@@ -94,7 +105,7 @@ def create(
         api_version=api_version,
         created_by=actor.label or f"{actor.kind} {actor.ref}".strip(),
         **_permission_fields(permissions or DEFAULT_PERMISSIONS),
-        **_only(restrictions, RESTRICTIONS),
+        **_only(others, SETTINGS),
     )
     clean(key, new=True)
     if ceiling is not None:
@@ -280,9 +291,9 @@ def _check_overlap(overlap: timedelta) -> None:
 
 _INHERITED = (
     "name", "description", "key_type", "environment", "scopes", "can_read", "can_write", "can_delete",
-    "can_admin", "api_version", "never_expires", "signature_required", *RESTRICTIONS,
+    "can_admin", "api_version", "never_expires", "signature_required", *SETTINGS,
 )  # fmt: skip
-_CHANGEABLE = ("name", "description", "scopes", "expires_at", "never_expires", "api_version", *RESTRICTIONS)
+_CHANGEABLE = ("name", "description", "scopes", "expires_at", "never_expires", "api_version", *SETTINGS)
 
 
 def _issue(key: APIKey) -> str:
