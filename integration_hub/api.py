@@ -33,6 +33,8 @@ def _routes() -> list[URLPattern | URLResolver]:
     for app in APPS:
         package = f"apps.{app}"
         if apps.is_installed(package) and find_spec(f"{package}.api") and find_spec(f"{package}.api.urls"):
+            if find_spec(f"{package}.api.changes"):
+                import_module(f"{package}.api.changes")
             module = import_module(f"{package}.api.urls")
             found.extend(module.urlpatterns if hasattr(module, "urlpatterns") else module.router_urls)
     return found

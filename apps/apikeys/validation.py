@@ -47,9 +47,8 @@ def clean(key: APIKey, *, new: bool = False) -> None:
         _clean_type(key, wrong)
     if key.expires_at is not None and (new or key.is_active) and key.expires_at <= timezone.now():
         wrong("/expires_at", "in_the_past", "The expiry lies in the past.")
-    if key.api_version and versions.get(key.api_version) is None:
-        known = ", ".join(spec.name for spec in versions.all())
-        wrong("/api_version", "invalid_choice", f"There is no such version. Versions: {known}.")
+    if key.api_version and (mistake := versions.check_pin(key.api_version)):
+        wrong("/api_version", "invalid_choice", mistake)
     if key.max_request_size is not None and not 0 < key.max_request_size < 2**31:
         wrong("/security/max_request_size", "out_of_range", "A number of bytes above zero.")
     for name in ("ip_whitelist", "ip_blacklist"):

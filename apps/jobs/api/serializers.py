@@ -248,7 +248,7 @@ class ErrorSerializer(serializers.Serializer[JobError]):
     field = serializers.CharField()
     value = serializers.CharField()
     code = serializers.CharField()
-    message = serializers.CharField()
+    detail = serializers.CharField(source="message")
     severity = serializers.ChoiceField(Severity.choices)
 
 

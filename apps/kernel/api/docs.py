@@ -28,13 +28,16 @@ _documents: dict[str, dict[str, Any]] = {}
 _rendered: dict[tuple[str, str, bool], bytes] = {}
 
 
-def document(version: str) -> dict[str, Any]:
-    """The OpenAPI document of a version; made once per process."""
+def document(name: str) -> dict[str, Any]:
+    """The OpenAPI document of a version (its newest revision) or of a revision; made once per process."""
+    revision = versions.revision(name)
+    assert revision is not None, name
     with _lock:
-        if version not in _documents:
-            made: Any = SchemaGenerator(api_version=version).get_schema(request=None, public=True)
-            _documents[version] = made
-        return _documents[version]
+        if revision.name not in _documents:
+            generator: Any = SchemaGenerator(api_version=revision.version)
+            generator.revision = revision
+            _documents[revision.name] = generator.get_schema(request=None, public=True)
+        return _documents[revision.name]
 
 
 def guides() -> str:
@@ -64,7 +67,7 @@ class SchemaView(View):
         if unknown or form not in ("json", "yaml"):
             return respond(request, BadRequest("Allowed are version, guides, and format with json or yaml."))
         version = request.GET.get("version") or versions.newest.name
-        if versions.get(version) is None:
+        if versions.revision(version) is None:
             return respond(request, NotFound(f"There is no version “{version[:20]}” of this API."))
         body = _render(version, form, request.GET.get("guides") == "true")
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'

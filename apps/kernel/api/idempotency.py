@@ -17,19 +17,22 @@ from tempfile import SpooledTemporaryFile
 from typing import Any, Protocol
 from uuid import UUID
 
+import orjson
 from django.http import HttpResponse
 from django.utils.http import parse_header_parameters
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.kernel.api.changes import answer_down
 from apps.kernel.api.parsers import too_large
+from apps.kernel.api.renderers import HubJSONRenderer, dumps
 from apps.kernel.api.versions import canonical_path
 from apps.kernel.errors import BadRequest, Conflict, InvalidInput
 
 HOURS = 24
 REPLAYED = "Idempotent-Replayed"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_KEPT_HEADERS = ("Location", "ETag", "Content-Type", "API-Version", "Link")
+_KEPT_HEADERS = ("Location", "ETag", "Content-Type", "Link")
 _IN_MEMORY = 2**20
 
 
@@ -95,7 +98,7 @@ def run(view: Any, request: Request, handler: Callable[[], Any]) -> HttpResponse
             return view.finish(handler())
         found = _store.begin(_call_of(view, request), lease=view.idempotency_lease)
         if isinstance(found, Answer):
-            return _replay(found)
+            return view.marked(_replay(request, found))
         token = found
         response = handler()
     except Exception as exc:
@@ -118,11 +121,23 @@ def _keep(store: Store, token: UUID, response: HttpResponse) -> None:
         store.release(token)
         return
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-    store.finish(token, Answer(response.status_code, response.content, headers))
+    store.finish(token, Answer(response.status_code, _newest(response), headers))
 
 
-def _replay(answer: Answer) -> HttpResponse:
-    return HttpResponse(answer.body, status=answer.status, headers={**answer.headers, REPLAYED: "true"})
+def _newest(response: HttpResponse) -> bytes:
+    """The body as the newest revision has it: what any revision's replay is made from."""
+    if isinstance(response, Response) and isinstance(response.accepted_renderer, HubJSONRenderer):
+        return b"" if response.data is None else dumps(response.data)
+    return bytes(response.content)
+
+
+def _replay(request: Request, answer: Answer) -> HttpResponse:
+    body = answer.body
+    if body and "json" in answer.headers.get("Content-Type", ""):
+        data = orjson.loads(body)
+        made = answer_down(request, data, answer.status)
+        body = body if made is data else dumps(made)
+    return HttpResponse(body, status=answer.status, headers={**answer.headers, REPLAYED: "true"})
 
 
 def _call_of(view: Any, request: Request) -> Call:

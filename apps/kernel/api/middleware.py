@@ -36,6 +36,18 @@ class RequestIdMiddleware:
         finally:
             context.request_id.reset(token)
         response.headers[HEADER] = request_id
-        if under_api and "API-Version" not in response.headers:
-            response.headers["API-Version"] = versions.named_in(request.path_info).name
+        if under_api:
+            _tell_version(request, response)
         return response
+
+
+def _tell_version(request: HttpRequest, response: HttpResponse) -> None:
+    """The version that answered, also where no view did, and when it ends; pages have no version."""
+    version = response.headers.get("API-Version")
+    if version is None:
+        if getattr(response, "is_page", False):
+            return
+        version = response.headers["API-Version"] = versions.named_in(request.path_info).name
+    for name, value in versions.headers_of(version).items():
+        given = response.headers.get(name)
+        response.headers[name] = f"{given}, {value}" if given and name == "Link" else value

@@ -8,6 +8,7 @@ from typing import IO, Any
 from rest_framework.parsers import BaseParser
 
 from apps.kernel import safejson
+from apps.kernel.api import changes
 from apps.kernel.errors import BadRequest, InvalidInput, TooLarge
 
 MAX_JSON_BYTES = 10 * 2**20
@@ -28,7 +29,9 @@ class HubJSONParser(BaseParser):
     ) -> Any:
         view = (parser_context or {}).get("view")
         limit = getattr(view, "max_body_bytes", MAX_JSON_BYTES)
-        return parse_json(read_limited(stream, limit), limit)
+        body = parse_json(read_limited(stream, limit), limit)
+        request = (parser_context or {}).get("request")
+        return body if request is None else changes.body_up(request, body)
 
 
 class NDJSONParser(BaseParser):
@@ -42,7 +45,10 @@ class NDJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Iterator[Any]:
-        return ndjson(stream)
+        rows = ndjson(stream)
+        request = (parser_context or {}).get("request")
+        # Row by row, as the array that the same rows would be.
+        return rows if request is None else (changes.body_up(request, [row])[0] for row in rows)
 
 
 def read_limited(stream: IO[Any], limit: int) -> bytes:

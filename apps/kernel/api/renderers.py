@@ -10,6 +10,8 @@ import orjson
 from django.utils.functional import Promise
 from rest_framework.renderers import BaseRenderer
 
+from apps.kernel.api import changes
+
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
@@ -44,4 +46,10 @@ class HubJSONRenderer(BaseRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        return b"" if data is None else dumps(data)
+        if data is None:
+            return b""
+        context = renderer_context or {}
+        request, response = context.get("request"), context.get("response")
+        if request is not None and response is not None:
+            data = changes.answer_down(request, data, response.status_code)
+        return dumps(data)

@@ -7,6 +7,9 @@ import shlex
 from copy import deepcopy
 from typing import Any
 
+from apps.kernel.api.changes import document_down
+from apps.kernel.api.versions import versions
+
 PROBLEM: dict[str, Any] = {
     "type": "object",
     "description": "Problem details (RFC 9457).",
@@ -77,7 +80,8 @@ def only_versioned(endpoints: list[Any]) -> list[Any]:
 
 def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """Adds to every operation what holds for all of them."""
-    result["info"]["version"] = (generator.api_version or "v1").removeprefix("v")
+    name = generator.api_version or versions.newest.name
+    result["info"]["version"] = name.removeprefix("v")
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = PROBLEM
     components["parameters"] = PARAMETERS
@@ -88,6 +92,9 @@ def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -
         }
         for name, text in RESPONSES.values()
     }
+    revision = getattr(generator, "revision", None) or versions.newest_of(name)
+    document_down(result, revision)
+    result["info"]["x-revision"] = revision.date.isoformat()
     for path, item in result["paths"].items():
         for method, operation in item.items():
             if any(parameter.get("name") == "fields" for parameter in operation.get("parameters", [])):

@@ -30,12 +30,13 @@ from rest_framework.serializers import Serializer
 from rest_framework.viewsets import ViewSetMixin
 
 from apps.kernel.api import etag, idempotency
+from apps.kernel.api.changes import query_up
 from apps.kernel.api.keyset import Order
 from apps.kernel.api.pagination import CURSOR, LIMIT, HubCursorPagination
 from apps.kernel.api.parameters import Parameter, declare, read
 from apps.kernel.api.parsers import MAX_JSON_BYTES
 from apps.kernel.api.permissions import PUBLIC, Caller, DeclaredScope
-from apps.kernel.api.versions import versions
+from apps.kernel.api.versions import REVISION_HEADER, revision_of, versions
 from apps.kernel.errors import BadRequest, FieldError, NotFound
 from apps.kernel.models import TimeOrdered
 
@@ -56,6 +57,10 @@ class HubAPIView(GenericAPIView[Any]):
     search_fields: ClassVar[Sequence[str]] = ()
     # Actions or methods that answer with everything at once, in the form of a page.
     whole_lists: ClassVar[Collection[str]] = ()
+    # Action or method → features of the version (see versions.py) that it needs.
+    features: ClassVar[Mapping[str, Collection[str]]] = {}
+    # Whether it answers in versions that have ended.
+    survives_sunset: ClassVar[bool] = False
     # Whether lists and objects take `?fields=a,b` for sparse answers.
     sparse: ClassVar[bool] = True
 
@@ -151,25 +156,49 @@ class HubAPIView(GenericAPIView[Any]):
         self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         request.version, request.versioning_scheme = self.determine_version(request, *args, **self.kwargs)
+        named: str | None = self.kwargs.get("version")
+        request.revision = versions.default_of(str(request.version))  # type: ignore[attr-defined]
+        if named is not None:
+            self.refuse_sunset(named)
         method = (request.method or "").lower()
         if method != "options" and not (method in self.http_method_names and hasattr(self, method)):
             raise exceptions.MethodNotAllowed(method.upper())
         if self.needed_scope() != PUBLIC:
             self.perform_authentication(request)
-            if "version" not in self.kwargs:
-                pin = getattr(request.auth, "api_version", "")
-                if pin and versions.get(pin):
-                    request.version = pin
+            caller = request.auth
+        else:
+            caller = None
+        request.revision = revision_of(request, named, caller)  # type: ignore[attr-defined]
+        if named is None:
+            request.version = request.revision.version  # type: ignore[attr-defined]
+            self.refuse_sunset(request.version)
         self.check_permissions(request)
         self.check_throttles(request)
-        self.parameters = read(request.query_params, self.declared_parameters(), also=self.also_allowed())
+        for feature in self.features.get(self.what, ()):
+            self.need_feature(feature)
+        self.parameters = read(query_up(request), self.declared_parameters(), also=self.also_allowed())
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        response = super().finalize_response(request, response, *args, **kwargs)
-        version = getattr(request, "version", None)
+        return self.marked(super().finalize_response(request, response, *args, **kwargs))
+
+    def marked(self, response: Any) -> Any:
+        """The response, saying which version and revision it is of."""
+        version = getattr(self.request, "version", None)
         if version:
             response.headers["API-Version"] = version
+            revision = getattr(self.request, "revision", None)
+            if revision is not None:
+                response.headers[REVISION_HEADER] = revision.date.isoformat()
         return response
+
+    def refuse_sunset(self, version: str) -> None:
+        """Raises Sunset (410) if the version has ended, unless the view tells of versions."""
+        if not self.survives_sunset:
+            versions.refuse_sunset(version)
+
+    def need_feature(self, feature: str) -> None:
+        """Raises FeatureOff (403) if a feature is switched off in the version that is called."""
+        versions.need(str(self.request.version), feature)
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         raise exceptions.MethodNotAllowed(request.method or "")

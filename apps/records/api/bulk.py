@@ -67,6 +67,8 @@ class BulkView(HubAPIView):
         """Write many records"""
         found = selectors.dataset_of(self.organization, dataset)
         mode, dry_run = self.parameters["mode"], self.parameters["dry_run"]
+        if mode == Mode.REPLACE:
+            self.need_feature("bulk_replace")
         if mode == Mode.REPLACE and not self.principal.allows("records:delete"):
             raise Forbidden("Mode replace deletes records: it needs the scope “records:delete”, too.")
         mapping = self._mapping(found)

@@ -154,10 +154,9 @@ class BulkErrorSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
-class BulkResultSerializer(serializers.Serializer[Any]):
-    origin = serializers.CharField(allow_null=True, help_text="With which the call can be undone.")
-    mode = serializers.CharField()
-    dry_run = serializers.BooleanField()
+class BulkCountsSerializer(serializers.Serializer[Any]):
+    """How many rows there were, and what became of them."""
+
     rows = serializers.IntegerField()
     created = serializers.IntegerField()
     updated = serializers.IntegerField()
@@ -165,6 +164,13 @@ class BulkResultSerializer(serializers.Serializer[Any]):
     restored = serializers.IntegerField()
     deleted = serializers.IntegerField()
     failed = serializers.IntegerField()
+
+
+class BulkResultSerializer(serializers.Serializer[Any]):
+    origin = serializers.CharField(allow_null=True, help_text="With which the call can be undone.")
+    mode = serializers.CharField()
+    dry_run = serializers.BooleanField()
+    counts = BulkCountsSerializer()
     deletion_skipped = serializers.BooleanField(
         help_text="In mode replace nothing is deleted if a row was wrong."
     )

@@ -231,7 +231,7 @@ class DeliverySerializer(serializers.Serializer[Delivery]):
     event_type = serializers.CharField(read_only=True)
     cause = serializers.ChoiceField(Cause.choices, read_only=True)
     status = serializers.ChoiceField(DeliveryStatus.choices, read_only=True)
-    attempts = serializers.IntegerField(read_only=True)
+    attempt_count = serializers.IntegerField(source="attempts", read_only=True)
     next_attempt_at = serializers.SerializerMethodField()
     last_status = serializers.IntegerField(read_only=True, allow_null=True)
     last_error = serializers.CharField(read_only=True)
@@ -322,7 +322,7 @@ class PauseSerializer(StrictSerializer):
 
 class RotateSerializer(StrictSerializer):
     secret = serializers.CharField(required=False, default="", max_length=200)
-    keep_for = serializers.IntegerField(
+    overlap_seconds = serializers.IntegerField(
         required=False,
         default=int(KEEP_OLD_SECRET.total_seconds()),
         min_value=0,

@@ -194,10 +194,10 @@ class WebhookViewSet(HubViewSet):
     def rotate_secret(self, request: Request, id: str) -> Response:
         """Give the endpoint a new signing secret
 
-        The old one signs too for `keep_for` seconds. The answer holds the new secret, this once.
+        The old one signs too for `overlap_seconds` seconds. The answer holds the new secret, this once.
         """
         values = self.validated()
-        keep_for = timedelta(seconds=values["keep_for"])
+        keep_for = timedelta(seconds=values["overlap_seconds"])
         secret = endpoints.rotate_secret(
             endpoint=self.get_object(), actor=self.actor, keep_for=keep_for, secret=values["secret"]
         )
