@@ -39,6 +39,7 @@ HUB_TRUSTED_PROXIES = HUB.hub_trusted_proxies
 HUB_OUTBOUND_ALLOW = [str(network) for network in HUB.hub_outbound_allow]
 HUB_ALLOW_HTTP = HUB.hub_allow_http
 API_KEY_PREFIX, API_KEY_EXPIRY = HUB.api_key_prefix, HUB.api_key_expiry  # days
+HUB_USAGE_SECONDS = 3  # between two writes of what API calls add up to; 0 writes none by itself
 HUB_IMPORT_MAX_BYTES = HUB.hub_import_max_mb * 2**20
 API_RATE_LIMIT = HUB.api_rate_limit  # per hour, or None
 WEBHOOK_MAX_RETRIES, WEBHOOK_RETRY_DELAY = HUB.webhook_max_retries, HUB.webhook_retry_delay  # ms; or None
@@ -98,6 +99,7 @@ OAUTH2_PROVIDER_DEVICE_GRANT_MODEL = "apikeys.DeviceGrant"
 
 MIDDLEWARE = [
     "apps.kernel.api.middleware.RequestIdMiddleware",
+    "apps.apikeys.middleware.UsageMiddleware",
     "integration_hub.middleware.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

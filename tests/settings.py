@@ -69,6 +69,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 MIDDLEWARE = [name for name in MIDDLEWARE if "whitenoise" not in name]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *PASSWORD_HASHERS]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+HUB_USAGE_SECONDS = 0  # no thread writes into a test's database; tests call flush()
 CELERY_BROKER_URL = "memory://"
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {}
 # Tables for the kernel's abstract models, which has none of its own.

@@ -13,7 +13,7 @@ from apps.apikeys.errors import KeyInAddress, KeyRefused
 from apps.apikeys.models import APIKey
 from apps.apikeys.principals import KeyPrincipal, SessionPrincipal
 from apps.apikeys.restrictions import check_source
-from apps.apikeys.services import keys, usage, verified
+from apps.apikeys.services import keys, verified
 from apps.kernel.api.addresses import client_ip
 from apps.kernel.api.problems import CHALLENGE
 from apps.kernel.errors import Forbidden, Unauthenticated
@@ -71,7 +71,6 @@ class APIKeyAuthentication(BaseAuthentication):
         except Forbidden:
             inner.hub_refused_key = key.pk
             raise
-        usage.note(key, ip)
         actor = Actor("api_key", key.number, key.name, ip, getattr(inner, "request_id", ""))
         principal = KeyPrincipal(key.organization, actor, scopes_of(key), key)
         inner.hub_principal = principal

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.apikeys.services import alerts, idempotency, keys, usage
+from apps.apikeys.services import alerts, idempotency, keys
+from apps.apikeys.usage import retention
 
 
-@shared_task(name="apikeys.flush_usage")
-def flush_usage() -> None:
-    usage.flush()
+@shared_task(name="apikeys.thin_usage")
+def thin_usage() -> None:
+    retention.thin()
 
 
 @shared_task(name="apikeys.expire_keys")

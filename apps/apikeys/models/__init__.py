@@ -2,6 +2,7 @@ from apps.apikeys.models.alerts import KeyAlert
 from apps.apikeys.models.idempotency import IdempotencyRecord
 from apps.apikeys.models.keys import APIKey
 from apps.apikeys.models.oauth import AccessToken, Application, DeviceGrant, Grant, IDToken, RefreshToken
+from apps.apikeys.models.usage import RequestLog, UsageAddresses, UsageBucket
 
 __all__ = [
     "APIKey",
@@ -13,4 +14,7 @@ __all__ = [
     "IdempotencyRecord",
     "KeyAlert",
     "RefreshToken",
+    "RequestLog",
+    "UsageAddresses",
+    "UsageBucket",
 ]
