@@ -46,6 +46,7 @@ ENTRIES: list[Entry] = [
     Entry("Webhook deliveries that are due", "webhooks.sweep", "webhooks", seconds=5),
     Entry("Old numbers of API usage", "apikeys.thin_usage", "maintenance", seconds=600),
     Entry("API keys at the end of their lives", "apikeys.expire_keys", "maintenance", seconds=60),
+    Entry("API keys that are rotated by their policy", "apikeys.rotate_due", "maintenance", seconds=300),
     Entry("Mails about API keys", "apikeys.mail_alerts", "maintenance", seconds=60),
     Entry("API keys that end soon", "apikeys.warn_of_expiry", "maintenance", seconds=3600),
     Entry(

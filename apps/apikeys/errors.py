@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from apps.kernel.errors import BadRequest, Forbidden, Unauthenticated
+from apps.kernel.errors import BadRequest, Conflict, Forbidden, Unauthenticated
 
 
 class KeyRefused(Unauthenticated):
@@ -29,3 +29,17 @@ class ScopeNotHeld(Forbidden):
 
     code = "scope_not_held"
     title = "The key would be allowed more than you are"
+
+
+class SignatureRefused(Unauthenticated):
+    """The key is right, but the call is not signed as it must be."""
+
+    code = "signature_invalid"
+    title = "The signature of the call is not valid"
+
+
+class NothingToCollect(Conflict):
+    """A secret is handed out once."""
+
+    code = "nothing_to_collect"
+    title = "There is no key to collect"

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 
 from apps.apikeys.models import APIKey
 from apps.apikeys.principals import KeyPrincipal
+from apps.apikeys.signatures import check_signature
 from apps.kernel.api.addresses import parse_address
 from apps.kernel.api.versions import canonical_path
 from apps.kernel.errors import Forbidden, TooLarge
@@ -40,7 +41,7 @@ def check_source(key: APIKey, request: Any, ip: str | None) -> None:
 
 
 class KeyRestrictions(BasePermission):
-    """Checks, after the scope, which endpoints and resources a key may reach, and how much it may send."""
+    """After the scope: which endpoints and resources a key may reach, how much it may send, its signature."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         meta = request.META
@@ -67,6 +68,8 @@ class KeyRestrictions(BasePermission):
             length = request.META.get("CONTENT_LENGTH") or "0"  # negative: sent in chunks, so nobody knows
             if not length.isdecimal() or int(length) > key.max_request_size:
                 raise TooLarge(f"This key may send at most {key.max_request_size:,} bytes.")
+        if key.signature_required:
+            check_signature(key, request, view)
         return True
 
 

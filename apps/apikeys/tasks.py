@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.apikeys.services import alerts, idempotency, keys
+from apps.apikeys.services import alerts, idempotency, keys, rotation
 from apps.apikeys.usage import retention
 
 
@@ -34,3 +34,9 @@ def warn_of_expiry() -> None:
     """Every hour: tell of keys that end soon, and forget what was told long ago."""
     alerts.warn_of_expiry()
     alerts.forget_old()
+
+
+@shared_task(name="apikeys.rotate_due", ignore_result=True)
+def rotate_due() -> None:
+    """Every five minutes: keys whose policy rotates them."""
+    rotation.rotate_due()

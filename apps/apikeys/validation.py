@@ -7,6 +7,8 @@ from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.utils import timezone
 
 from apps.apikeys.models import APIKey
@@ -17,6 +19,8 @@ _SCOPE = re.compile(r"(?:\*|[a-z][a-z0-9-]{0,39}):(?:\*|read|write|delete|manage
 _ENDPOINT = re.compile(r"(?:(?:GET|POST|PUT|PATCH|DELETE|\*) )?/[^\s?#]{0,200}")
 _LONGEST_LIST = 100
 _LONGEST_ENTRY = 200
+_MOST_EMAILS = 20
+_LONGEST_PERIOD = 3650  # days
 
 
 def clean(key: APIKey, *, new: bool = False) -> None:
@@ -51,6 +55,14 @@ def clean(key: APIKey, *, new: bool = False) -> None:
         wrong("/api_version", "invalid_choice", mistake)
     if key.max_request_size is not None and not 0 < key.max_request_size < 2**31:
         wrong("/security/max_request_size", "out_of_range", "A number of bytes above zero.")
+    if key.signature_required and not new and not key.signing_secret:
+        wrong(
+            "/security/signature_required",
+            "no_signing_secret",
+            "Make a signing secret for the key first: that also asks for signed calls.",
+        )
+    _clean_alerts(key, wrong)
+    _clean_rotation(key, wrong)
     for name in ("ip_whitelist", "ip_blacklist"):
         setattr(key, name, _networks(getattr(key, name), f"/security/{name}", wrong))
     for name, pointer in (
@@ -92,6 +104,33 @@ def _clean_type(key: APIKey, wrong: Any) -> None:
             wrong("/permissions", "not_for_public", "A public key is seen by everybody: it may read only.")
     elif key.key_type == APIKey.Type.RESTRICTED and {"*:*", "admin:*"} & set(key.scopes):
         wrong("/scopes", "not_restricted", "A restricted key names its scopes; it cannot have all of them.")
+
+
+def _clean_alerts(key: APIKey, wrong: Any) -> None:
+    if not 1 <= key.usage_threshold <= 100:
+        wrong("/alerts/usage_threshold", "out_of_range", "A percentage from 1 to 100.")
+    key.alert_emails = _texts(key.alert_emails, "/alerts/alert_emails", wrong)
+    if len(key.alert_emails) > _MOST_EMAILS:
+        wrong("/alerts/alert_emails", "too_many", f"At most {_MOST_EMAILS} addresses.")
+    for n, address in enumerate(key.alert_emails):
+        try:
+            validate_email(address)
+        except ValidationError:
+            wrong(f"/alerts/alert_emails/{n}", "invalid", f"“{address}” is not an e-mail address.")
+
+
+def _clean_rotation(key: APIKey, wrong: Any) -> None:
+    days = key.rotate_every_days
+    if days is not None and not 1 <= days <= _LONGEST_PERIOD:
+        wrong("/rotation_policy/every_days", "out_of_range", f"1 to {_LONGEST_PERIOD} days.")
+    elif days is not None and key.rotation_overlap >= days * 86400:
+        wrong(
+            "/rotation_policy/overlap_seconds",
+            "too_long",
+            "The old key must end before the next rotation: choose a shorter overlap.",
+        )
+    if not 0 <= key.rotation_overlap <= 30 * 86400:
+        wrong("/rotation_policy/overlap_seconds", "out_of_range", "0 seconds to 30 days.")
 
 
 def _texts(values: Any, pointer: str, wrong: Any) -> list[str]:

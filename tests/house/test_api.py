@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 
 from apps.apikeys.services import keys, usage, verified
 from apps.audit.models import AuditEntry
-from apps.kernel.api.permissions import PUBLIC
+from apps.kernel.api.permissions import ANY_CALLER, PUBLIC
 from apps.kernel.api.schema import HubSchema
 from apps.kernel.api.views import HubAPIView
 from apps.tenants.models import Organization
@@ -28,6 +28,8 @@ from tests.house.samples import Maker
 RESOURCES = {scope.partition(":")[0] for scopes in SCOPES.values() for scope in scopes} - {"*"}
 # What is the same for everybody, by its address.
 GLOBAL = {"connectors/{slug}", "event-types/{id}"}
+# What every caller may ask about themselves.
+OWN_ADDRESSES = {"api-keys/current", "api-keys/current/collect"}
 # What strangers may call: it proves itself by other means than credentials.
 PUBLIC_ADDRESSES = {
     "health",
@@ -97,6 +99,9 @@ def test_every_operation_declares_a_scope_that_some_role_has(operation: Operatio
     if scope == PUBLIC:
         assert operation.address in PUBLIC_ADDRESSES, f"{operation} is open to everybody"
         return
+    if scope == ANY_CALLER:
+        assert operation.address in OWN_ADDRESSES, f"{operation} needs no scope"
+        return
     resource, _, action = scope.partition(":")
     assert resource in RESOURCES, f"{operation} needs {scope}, which no role names"
     assert action in ("read", "write", "delete", "manage"), f"{operation} needs {scope}"
@@ -105,7 +110,7 @@ def test_every_operation_declares_a_scope_that_some_role_has(operation: Operatio
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 def test_reading_needs_reading_and_writing_more(operation: Operation) -> None:
-    if operation.scope in (PUBLIC, None):
+    if operation.scope in (PUBLIC, ANY_CALLER, None):
         return
     action = str(operation.scope).partition(":")[2]
     if operation.method == "get":

@@ -1,7 +1,13 @@
-from apps.apikeys.api.views import APIKeyViewSet
+from django.urls import path
+
+from apps.apikeys.api.views import APIKeyViewSet, CollectView, CurrentKeyView
 from apps.kernel.api.routers import HubRouter
 
 router = HubRouter()
 router.register("api-keys", APIKeyViewSet, basename="api-key")
 
-urlpatterns = router.urls
+urlpatterns = [
+    path("api-keys/current", CurrentKeyView.as_view()),
+    path("api-keys/current/collect", CollectView.as_view()),
+    *router.urls,
+]

@@ -16,13 +16,16 @@ from apps.apikeys.api.serializers import (
     NewKeySerializer,
     ReasonSerializer,
     RotationSerializer,
+    SigningSecretSerializer,
     attributes,
     new_key_attributes,
 )
 from apps.apikeys.models import APIKey
-from apps.apikeys.services import ceilings, keys
+from apps.apikeys.services import ceilings, keys, rotation
+from apps.apikeys.services.issuing import IssuedKey
 from apps.apikeys.statuses import KeyStatus
-from apps.kernel.api.views import HubViewSet, Parameter
+from apps.kernel.api.views import ANY_CALLER, HubAPIView, HubViewSet, Parameter
+from apps.kernel.errors import NotFound
 
 
 class APIKeyViewSet(HubViewSet):
@@ -40,6 +43,8 @@ class APIKeyViewSet(HubViewSet):
         "revoke": "api-keys:delete",
         "suspend": "api-keys:write",
         "resume": "api-keys:write",
+        "collect": "api-keys:write",
+        "signing_secret": "api-keys:write",
     }
     inputs = {
         "create": NewKeySerializer,
@@ -48,7 +53,12 @@ class APIKeyViewSet(HubViewSet):
         "revoke": ReasonSerializer,
         "suspend": ReasonSerializer,
     }
-    outputs = {"create": (201, IssuedKeySerializer), "rotate": (201, IssuedKeySerializer)}
+    outputs = {
+        "create": (201, IssuedKeySerializer),
+        "rotate": (201, IssuedKeySerializer),
+        "collect": IssuedKeySerializer,
+        "signing_secret": SigningSecretSerializer,
+    }
     query_parameters = {
         "list": [
             Parameter(
@@ -106,7 +116,7 @@ class APIKeyViewSet(HubViewSet):
         """
         key = self.get_object()
         overlap = timedelta(seconds=self.validated()["overlap_seconds"])
-        issued = keys.rotate(key=key, actor=self.actor, overlap=overlap, ceiling=self.ceiling())
+        issued = rotation.rotate(key=key, actor=self.actor, overlap=overlap, ceiling=self.ceiling())
         return self._issued(issued)
 
     @action(detail=True, methods=["post"])
@@ -130,10 +140,84 @@ class APIKeyViewSet(HubViewSet):
         """Let a suspended key in again"""
         return self.answer(keys.resume(key=self.get_object(), actor=self.actor, ceiling=self.ceiling()))
 
+    @action(detail=True, methods=["post"])
+    def collect(self, request: Request, id: str) -> Response:
+        """Collect a key that was made by an automatic rotation
+
+        The answer holds the key itself, this once.
+        """
+        issued = rotation.collect(key=self.get_object(), actor=self.actor, ceiling=self.ceiling())
+        return told_once(self, issued, status=200)
+
+    @action(detail=True, methods=["post"], url_path="signing-secret")
+    def signing_secret(self, request: Request, id: str) -> Response:
+        """Make a signing secret
+
+        The answer holds it, this once. From then on every call with the key must be signed with it; a former
+        one stops working at once.
+        """
+        issued = rotation.renew_signing_secret(
+            key=self.get_object(), actor=self.actor, ceiling=self.ceiling()
+        )
+        data = {**self.represent(issued.key), "signing_secret": issued.signing_secret}
+        return Response(data, headers={"Cache-Control": "no-store"})
+
     def ceiling(self) -> ceilings.Ceiling:
         return ceilings.of(self.principal)
 
-    def _issued(self, issued: keys.IssuedKey) -> Response:
-        data: dict[str, Any] = {**self.represent(issued.key), "key": issued.secret}
-        location = f"{self.request.path.partition('/api-keys')[0]}/api-keys/{issued.key.number}"
-        return Response(data, status=201, headers={"Location": location, "Cache-Control": "no-store"})
+    def _issued(self, issued: IssuedKey) -> Response:
+        response = told_once(self, issued, status=201)
+        response.headers["Location"] = (
+            f"{self.request.path.partition('/api-keys')[0]}/api-keys/{issued.key.number}"
+        )
+        return response
+
+
+class CurrentKeyView(HubAPIView):
+    """The key with which the call is made."""
+
+    serializer_class = KeySerializer
+    scopes = {"get": ANY_CALLER}
+
+    def get(self, request: Request) -> Response:
+        """Ask about one's own key
+
+        Any key may ask this about itself, whatever its scopes.
+        """
+        return self.answer(own_key(self.principal))
+
+
+class CollectView(HubAPIView):
+    """The successor that waits for the calling key."""
+
+    serializer_class = KeySerializer
+    scopes = {"post": ANY_CALLER}
+    outputs = {"post": IssuedKeySerializer}
+    sparse = False
+
+    def post(self, request: Request) -> Response:
+        """Collect the successor of one's own key
+
+        After an automatic rotation: the answer holds the new key, this once. The old one works on until its
+        overlap ends.
+        """
+        successor = rotation.successor_of(own_key(self.principal))
+        return told_once(self, rotation.collect(key=successor, actor=self.actor), status=200)
+
+
+def own_key(principal: Any) -> APIKey:
+    """The caller's key, as it is stored now. Raises NotFound for other callers."""
+    key = getattr(principal, "key", None)
+    if not isinstance(key, APIKey):
+        raise NotFound("This call was not made with an API key.")
+    return APIKey.objects.select_related("organization").get(pk=key.pk)
+
+
+def told_once(view: HubAPIView, issued: IssuedKey, *, status: int) -> Response:
+    """The answer that holds a secret."""
+    data: dict[str, Any] = {
+        **view.represent(issued.key, lambda key: KeySerializer(key).data),
+        "key": issued.secret,
+        "signing_secret": issued.signing_secret or None,
+    }
+    return Response(data, status=status, headers={"Cache-Control": "no-store"})

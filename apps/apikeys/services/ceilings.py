@@ -30,6 +30,7 @@ class Ceiling:
     permissions: frozenset[str] = frozenset(PERMISSIONS)
     restrictions: dict[str, list[str]] = field(default_factory=dict)
     require_https: bool = False
+    signature_required: bool = False
 
 
 def of_key(key: APIKey) -> Ceiling:
@@ -38,6 +39,7 @@ def of_key(key: APIKey) -> Ceiling:
         permissions=frozenset(name for name, given in key.permissions.items() if given),
         restrictions={name: list(getattr(key, name)) for name in (*_LISTS, "ip_whitelist")},
         require_https=key.require_https,
+        signature_required=key.signature_required,
     )
 
 
@@ -66,6 +68,8 @@ def check(key: APIKey, ceiling: Ceiling) -> None:
         raise ScopeNotHeld(f"You are limited to the addresses {', '.join(held)}; the key must be, too.")
     if ceiling.require_https and not key.require_https:
         raise ScopeNotHeld("You are limited to HTTPS; the key must be, too.")
+    if ceiling.signature_required and not key.signature_required:
+        raise ScopeNotHeld("You are limited to signed calls; the key must be, too.")
 
 
 def check_not_raised(key: APIKey, ceiling: Ceiling) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,24 +14,19 @@ from apps.apikeys import key_format
 from apps.apikeys.errors import KeyRefused
 from apps.apikeys.models import APIKey
 from apps.apikeys.services import ceilings, verified
-from apps.apikeys.statuses import KEY_TRANSITIONS, KeyStatus
+from apps.apikeys.services.issuing import PURPOSE, IssuedKey, issue, move_key, publish, rotation_due
+from apps.apikeys.services.rotation import rotate
+from apps.apikeys.statuses import KeyStatus
 from apps.apikeys.validation import clean
 from apps.audit.services import entries
-from apps.events.services import outbox
 from apps.kernel.crypto import hashing
-from apps.kernel.errors import Conflict, FieldError, InvalidInput
-from apps.kernel.states import move
+from apps.kernel.errors import Conflict
 from apps.tenants.models import Organization
 from apps.tenants.principals import SYSTEM, Actor
-from apps.tenants.services import numbers
 
-PURPOSE = "api-key"
 UNRESTRICTED = ("*:*",)
 ALL_PERMISSIONS = {"read": True, "write": True, "delete": True, "admin": True}
 DEFAULT_PERMISSIONS = {"read": True, "write": True, "delete": False, "admin": False}
-DEFAULT_OVERLAP = timedelta(hours=24)
-LONGEST_OVERLAP = timedelta(days=30)
-
 # What a caller may set besides what `create` names.
 RESTRICTIONS = (
     "allowed_resources",
@@ -44,6 +38,7 @@ RESTRICTIONS = (
     "allowed_user_agents",
     "require_https",
     "max_request_size",
+    "signature_required",
 )
 # Of what, and whom, to tell.
 ALERTS = (
@@ -56,14 +51,6 @@ ALERTS = (
 # How often it is rotated by the hub itself.
 ROTATION = ("rotate_every_days", "rotation_overlap")
 SETTINGS = (*RESTRICTIONS, *ALERTS, *ROTATION)
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedKey:
-    """A new key, with the one copy of its text that there will ever be."""
-
-    key: APIKey
-    secret: str = field(repr=False)
 
 
 @transaction.atomic
@@ -110,12 +97,12 @@ def create(
     clean(key, new=True)
     if ceiling is not None:
         ceilings.check(key, ceiling)
-    secret = _issue(key)
+    issued = issue(key)
     entries.record(
         organization=organization, actor=actor, action="api_key.created", target=key, changes=_told(key)
     )
-    _publish(key, "created")
-    return IssuedKey(key, secret)
+    publish(key, "created")
+    return issued
 
 
 def verify(text: str) -> APIKey:
@@ -139,63 +126,13 @@ def verify(text: str) -> APIKey:
     return key
 
 
-@transaction.atomic
-def rotate(
-    *,
-    key: APIKey,
-    actor: Actor,
-    overlap: timedelta = DEFAULT_OVERLAP,
-    ceiling: ceilings.Ceiling | None = None,
-) -> IssuedKey:
-    """Issue a successor in the same group; the old key lives to min(its own expiry, now + overlap).
-
-    The successor may do what the key may, and lives as long as the key was given at its creation. Raises
-    Conflict unless the key is active, InvalidInput for an overlap outside 0 to 30 days, ScopeNotHeld.
-    """
-    now = timezone.now()
-    key = APIKey.objects.select_for_update().select_related("organization").get(pk=key.pk)
-    if not key.is_active:
-        raise Conflict(f"{key.number} is {key.status} and cannot be rotated. Create a new key instead.")
-    _check_overlap(overlap)
-    if ceiling is not None:
-        ceilings.check(key, ceiling)
-    successor = APIKey(
-        organization=key.organization,
-        group=key.group,
-        last_rotated_at=now,
-        created_by=actor.label or f"{actor.kind} {actor.ref}".strip(),
-        **{name: getattr(key, name) for name in _INHERITED},
-    )
-    if key.expires_at is not None:
-        successor.expires_at = now + (key.expires_at - key.created_at)
-    secret = _issue(successor)
-    end = key.expires_within(overlap, now)
-    before = key.expires_at
-    APIKey.objects.filter(pk=key.pk).update(
-        expires_at=end, never_expires=False, last_rotated_at=now, updated_at=now
-    )
-    key.expires_at, key.never_expires, key.last_rotated_at = end, False, now
-    if end <= now:
-        move(key, KeyStatus.EXPIRED, KEY_TRANSITIONS)
-    verified.forget(key.pk)
-    entries.record(
-        organization=key.organization,
-        actor=actor,
-        action="api_key.rotated",
-        target=key,
-        changes={"successor": ["", successor.number], "expires_at": [before, end]},
-    )
-    _publish(key, "rotated", successor=successor.number)
-    return IssuedKey(successor, secret)
-
-
 def revoke(*, key: APIKey, actor: Actor, reason: str = "", ceiling: ceilings.Ceiling | None = None) -> APIKey:
     """End a key for ever. Revoking a revoked key changes nothing. Raises ScopeNotHeld for a mightier key."""
     if ceiling is not None:
         ceilings.check(key, ceiling)
     if key.status == KeyStatus.REVOKED:
         return key
-    return _move(
+    return move_key(
         key,
         KeyStatus.REVOKED,
         actor,
@@ -212,7 +149,7 @@ def suspend(
     """Refuse a key until it is resumed. Raises RaceLost unless it is active, ScopeNotHeld."""
     if ceiling is not None:
         ceilings.check(key, ceiling)
-    return _move(key, KeyStatus.SUSPENDED, actor, "suspended", reason)
+    return move_key(key, KeyStatus.SUSPENDED, actor, "suspended", reason)
 
 
 def resume(*, key: APIKey, actor: Actor, ceiling: ceilings.Ceiling | None = None) -> APIKey:
@@ -223,7 +160,7 @@ def resume(*, key: APIKey, actor: Actor, ceiling: ceilings.Ceiling | None = None
         ceilings.check(key, ceiling)
     if key.status != KeyStatus.SUSPENDED:
         raise Conflict(f"{key.number} is {key.status}; only a suspended key can be resumed.")
-    return _move(key, KeyStatus.ACTIVE, actor, "resumed", "")
+    return move_key(key, KeyStatus.ACTIVE, actor, "resumed", "")
 
 
 @transaction.atomic
@@ -243,6 +180,9 @@ def change(*, key: APIKey, actor: Actor, ceiling: ceilings.Ceiling | None = None
     if "expires_at" in values or "never_expires" in values:
         values["never_expires"] = bool(values.get("never_expires", values.get("expires_at") is None))
         values["expires_at"] = None if values["never_expires"] else values.get("expires_at", key.expires_at)
+    if values.get("rotate_every_days", key.rotate_every_days) != key.rotate_every_days:
+        days = values["rotate_every_days"]
+        values["next_rotation_at"] = None if days is None else rotation_due(key.created_at, days)
     before = {name: getattr(key, name) for name in values}
     held = ceilings.of_key(key)
     for name, value in values.items():
@@ -270,7 +210,7 @@ def expire_due() -> int:
         status__in=[KeyStatus.ACTIVE, KeyStatus.SUSPENDED], expires_at__lte=timezone.now()
     ).select_related("organization")
     for key in due[:1000]:
-        _move(key, KeyStatus.EXPIRED, SYSTEM, "expired", "")
+        move_key(key, KeyStatus.EXPIRED, SYSTEM, "expired", "")
         count += 1
     return count
 
@@ -280,62 +220,10 @@ def mark_exposed(*, key: APIKey, actor: Actor) -> None:
     with transaction.atomic():
         if APIKey.objects.filter(pk=key.pk, exposed_at=None).update(exposed_at=timezone.now()):
             entries.record(organization=key.organization, actor=actor, action="api_key.exposed", target=key)
-            _publish(key, "exposed")
+            publish(key, "exposed")
 
 
-def _check_overlap(overlap: timedelta) -> None:
-    if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
-        detail = f"The overlap is 0 to {LONGEST_OVERLAP.days} days."
-        raise InvalidInput(detail, errors=[FieldError("/overlap_seconds", "out_of_range", detail)])
-
-
-_INHERITED = (
-    "name", "description", "key_type", "environment", "scopes", "can_read", "can_write", "can_delete",
-    "can_admin", "api_version", "never_expires", "signature_required", *SETTINGS,
-)  # fmt: skip
 _CHANGEABLE = ("name", "description", "scopes", "expires_at", "never_expires", "api_version", *SETTINGS)
-
-
-def _issue(key: APIKey) -> str:
-    """Give a new row its number and its secret, and save it. Returns the text of the key."""
-    new = key_format.generate(
-        key_type=key.key_type, environment=key.environment, family=settings.API_KEY_PREFIX
-    )
-    key.number = numbers.assign(organization=key.organization, prefix="KEY")
-    key.public_part = new.public_part
-    key.prefix = new.prefix
-    key.pepper_id, key.digest = hashing.digest(new.text, purpose=PURPOSE)
-    key.save(force_insert=True)
-    return new.text
-
-
-def _move(key: APIKey, to: KeyStatus, actor: Actor, verb: str, reason: str, **also: Any) -> APIKey:
-    before = key.status
-    with transaction.atomic():
-        move(key, to, KEY_TRANSITIONS, **also)
-        verified.forget(key.pk)
-        changes: dict[str, Any] = {"status": [before, str(to)]}
-        if reason:
-            changes["reason"] = ["", reason]
-        entries.record(
-            organization=key.organization, actor=actor, action=f"api_key.{verb}", target=key, changes=changes
-        )
-        _publish(key, verb, **({"reason": reason} if reason else {}))
-    return key
-
-
-def _publish(key: APIKey, verb: str, **more: str) -> None:
-    data = {
-        "id": key.number,
-        "name": key.name,
-        "prefix": key.prefix,
-        "status": str(key.status),
-        "key_type": str(key.key_type),
-        "environment": str(key.environment),
-        "expires_at": key.expires_at,
-        **more,
-    }
-    outbox.publish(organization=key.organization, type=f"api_key.{verb}", data=data, subject=key.number)
 
 
 def _told(key: APIKey) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from tempfile import SpooledTemporaryFile
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -23,8 +22,8 @@ from django.utils.http import parse_header_parameters
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.kernel.api import bodies
 from apps.kernel.api.changes import answer_down
-from apps.kernel.api.parsers import too_large
 from apps.kernel.api.renderers import HubJSONRenderer, dumps
 from apps.kernel.api.versions import canonical_path
 from apps.kernel.errors import BadRequest, Conflict, InvalidInput
@@ -33,7 +32,6 @@ HOURS = 24
 REPLAYED = "Idempotent-Replayed"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("Location", "ETag", "Content-Type", "Link")
-_IN_MEMORY = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,24 +163,14 @@ def _fingerprint(view: Any, request: Request) -> str:
     digest = hashlib.sha256()
     for part in (inner.META.get("QUERY_STRING", ""), content_type):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
-    limit = None if getattr(view, "streams_body", False) else view.max_body_bytes
     # Clients choose the boundary of a multipart body anew at each try.
     boundary = options.get("boundary", "").encode("utf-8", "surrogateescape")
-    # Kept in a temporary file above a megabyte: the view may stream far more than fits into memory.
-    copy = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - lives as long as the request
-    size, tail = 0, b""
-    while chunk := inner.read(64 * 1024):
-        size += len(chunk)
-        if limit is not None and size > limit:
-            raise too_large(limit)
-        copy.write(chunk)
+    tail = b""
+    for chunk in bodies.chunks(request, limit=bodies.limit_of(view)):
         if boundary:
             chunk = (tail + chunk).replace(boundary, b"")
             keep = len(boundary) - 1
             tail, chunk = chunk[-keep:], chunk[:-keep]
         digest.update(chunk)
     digest.update(tail)
-    copy.seek(0)
-    inner._stream = copy
-    inner._read_started = False
     return digest.hexdigest()

@@ -12,6 +12,8 @@ from apps.kernel.errors import Forbidden, Unauthenticated
 
 # Declared instead of a scope by what everybody may call without credentials.
 PUBLIC: Final = "public"
+# Declared instead of a scope by what every authenticated caller may call: questions about themselves.
+ANY_CALLER: Final = "any caller"
 
 
 class Caller(Protocol):
@@ -38,7 +40,7 @@ class DeclaredScope(BasePermission):
             raise Unauthenticated(
                 "Give an API key in the header “Authorization: Bearer <key>” or in “X-API-Key”, or sign in."
             )
-        if request.method == "OPTIONS":
+        if request.method == "OPTIONS" or scope == ANY_CALLER:
             return True
         if scope is None:
             raise Forbidden(

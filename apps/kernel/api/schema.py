@@ -12,7 +12,7 @@ from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 
 from apps.kernel.api.parameters import Parameter
-from apps.kernel.api.permissions import PUBLIC
+from apps.kernel.api.permissions import ANY_CALLER, PUBLIC
 
 _CRUD = {
     "list": "List {many}",
@@ -98,7 +98,7 @@ class HubSchema(AutoSchema):
     def get_description(self) -> str:  # type: ignore[override]
         _, _, rest = self._own_doc().partition("\n")
         scope = self._scope()
-        need = f"Needs the scope `{scope}`." if scope and scope != PUBLIC else ""
+        need = f"Needs the scope `{scope}`." if scope and scope not in (PUBLIC, ANY_CALLER) else ""
         return "\n\n".join(part for part in (rest.strip(), need) if part)
 
     def _own_doc(self) -> str:
@@ -112,7 +112,7 @@ class HubSchema(AutoSchema):
 
     def get_extensions(self) -> dict[str, Any]:
         scope = self._scope()
-        return {"x-scope": scope} if scope and scope != PUBLIC else {}
+        return {"x-scope": scope} if scope and scope not in (PUBLIC, ANY_CALLER) else {}
 
     def get_auth(self) -> list[Any]:
         return [{}] if self._scope() == PUBLIC else list(super().get_auth())

@@ -35,7 +35,7 @@ from apps.kernel.api.keyset import Order
 from apps.kernel.api.pagination import CURSOR, LIMIT, HubCursorPagination
 from apps.kernel.api.parameters import Parameter, declare, read
 from apps.kernel.api.parsers import MAX_JSON_BYTES
-from apps.kernel.api.permissions import PUBLIC, Caller, DeclaredScope
+from apps.kernel.api.permissions import ANY_CALLER, PUBLIC, Caller, DeclaredScope
 from apps.kernel.api.versions import REVISION_HEADER, revision_of, versions
 from apps.kernel.errors import BadRequest, FieldError, NotFound
 from apps.kernel.models import TimeOrdered
@@ -46,7 +46,7 @@ Parameters = Iterable[str | Parameter]
 class HubAPIView(GenericAPIView[Any]):
     """A view by HTTP method; see the module."""
 
-    # Action (of a view set) or HTTP method in small letters → scope, or PUBLIC.
+    # Action (of a view set) or HTTP method in small letters → scope, PUBLIC or ANY_CALLER.
     scopes: ClassVar[Mapping[str, str]] = {}
     # Either the parameters of every read, or a mapping from action or method to parameters.
     query_parameters: ClassVar[Mapping[str, Parameters] | Parameters] = ()
@@ -106,16 +106,16 @@ class HubAPIView(GenericAPIView[Any]):
         return self.action or (self.request.method or "get").lower()
 
     def needed_scope(self) -> str | None:
-        """The scope declared for what is being done, PUBLIC, or None."""
+        """The scope declared for what is being done, PUBLIC, ANY_CALLER, or None."""
         if self.action is not None and self.action in self.scopes:
             return self.scopes[self.action]
         method = (self.request.method or "").lower()
         return self.scopes.get("get" if method == "head" else method)
 
     def required_scopes(self) -> list[str]:
-        """The declared scope as a list, for the documentation; empty if it is public."""
+        """The declared scope as a list, for the documentation; empty if none is needed."""
         scope = self.needed_scope()
-        return [scope] if scope and scope != PUBLIC else []
+        return [scope] if scope and scope not in (PUBLIC, ANY_CALLER) else []
 
     # One request.
 
@@ -409,4 +409,14 @@ def find(queryset: models.QuerySet[Any], ref: str) -> Any:
     return found
 
 
-__all__ = ["PUBLIC", "Caller", "DeclaredScope", "HubAPIView", "HubViewSet", "Parameter", "find", "paged"]
+__all__ = [
+    "ANY_CALLER",
+    "PUBLIC",
+    "Caller",
+    "DeclaredScope",
+    "HubAPIView",
+    "HubViewSet",
+    "Parameter",
+    "find",
+    "paged",
+]
