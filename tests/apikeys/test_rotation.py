@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.apikeys.errors import NothingToCollect
 from apps.apikeys.models import APIKey
 from apps.apikeys.services import alerts, keys, rotation, verified
-from apps.apikeys.services.issuing import IssuedKey
+from apps.apikeys.services.keymaking import IssuedKey
 from apps.audit.models import AuditEntry
 from apps.events.models import Event
 from apps.kernel.errors import InvalidInput

@@ -10,7 +10,7 @@ from django.test import Client
 
 from apps.apikeys import signing
 from apps.apikeys.services import keys, rotation, verified
-from apps.apikeys.services.issuing import IssuedKey
+from apps.apikeys.services.keymaking import IssuedKey
 from apps.audit.models import AuditEntry
 from apps.tenants.models import Organization
 from apps.tenants.principals import SYSTEM

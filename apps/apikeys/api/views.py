@@ -22,7 +22,7 @@ from apps.apikeys.api.serializers import (
 )
 from apps.apikeys.models import APIKey
 from apps.apikeys.services import ceilings, keys, rotation
-from apps.apikeys.services.issuing import IssuedKey
+from apps.apikeys.services.keymaking import IssuedKey
 from apps.apikeys.statuses import KeyStatus
 from apps.kernel.api.views import ANY_CALLER, HubAPIView, HubViewSet, Parameter
 from apps.kernel.errors import NotFound

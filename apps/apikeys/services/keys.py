@@ -14,7 +14,7 @@ from apps.apikeys import key_format
 from apps.apikeys.errors import KeyRefused
 from apps.apikeys.models import APIKey
 from apps.apikeys.services import ceilings, verified
-from apps.apikeys.services.issuing import PURPOSE, IssuedKey, issue, move_key, publish, rotation_due
+from apps.apikeys.services.keymaking import PURPOSE, IssuedKey, issue, move_key, publish, rotation_due
 from apps.apikeys.services.rotation import rotate
 from apps.apikeys.statuses import KeyStatus
 from apps.apikeys.validation import clean

@@ -12,7 +12,7 @@ from apps.apikeys import signing
 from apps.apikeys.errors import NothingToCollect
 from apps.apikeys.models import APIKey
 from apps.apikeys.services import alerts, ceilings, verified
-from apps.apikeys.services.issuing import IssuedKey, issue, publish
+from apps.apikeys.services.keymaking import IssuedKey, issue, publish
 from apps.apikeys.statuses import KEY_TRANSITIONS, KeyStatus
 from apps.audit.services import entries
 from apps.kernel.crypto.fields import sealed
