@@ -48,6 +48,7 @@ ENTRIES: list[Entry] = [
     Entry("API keys at the end of their lives", "apikeys.expire_keys", "maintenance", seconds=60),
     Entry("API keys that are rotated by their policy", "apikeys.rotate_due", "maintenance", seconds=300),
     Entry("Mails about API keys", "apikeys.mail_alerts", "maintenance", seconds=60),
+    Entry("Versions of the API whose end has come", "apikeys.mark_versions", "maintenance", seconds=60),
     Entry("API keys that end soon", "apikeys.warn_of_expiry", "maintenance", seconds=3600),
     Entry(
         "Answers of repeatable API calls that are over", "apikeys.forget_answers", "maintenance", seconds=3600

@@ -24,3 +24,13 @@ def _own_cache() -> None:
     prefix = f"test-{secrets.token_hex(6)}"
     settings.CACHES["default"]["KEY_PREFIX"] = prefix
     caches["default"].key_prefix = prefix
+
+
+@pytest.fixture(autouse=True)
+def _versions_as_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No look at the rows of versions between two statements of a test, until it forgets on purpose."""
+    from apps.apikeys.services import api_versions
+
+    monkeypatch.setattr(api_versions, "FRESH_FOR", float("inf"))
+    monkeypatch.setattr(api_versions, "_states", {})
+    monkeypatch.setattr(api_versions, "_read_at", 0.0)

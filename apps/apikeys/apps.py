@@ -1,4 +1,7 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ApikeysConfig(AppConfig):
@@ -9,10 +12,22 @@ class ApikeysConfig(AppConfig):
     def ready(self) -> None:
         from apps.apikeys.api import schema as schema
         from apps.apikeys.events import EVENT_TYPES
+        from apps.apikeys.services import api_versions
         from apps.apikeys.services.idempotency import DatabaseStore
         from apps.events.catalog import event_types
         from apps.kernel.api import idempotency
+        from apps.kernel.api.versions import versions
 
         for event_type in EVENT_TYPES:
             event_types.register(event_type)
         idempotency.use(DatabaseStore())
+        versions.use(api_versions.states)
+        post_migrate.connect(_declare_versions, sender=self)
+
+
+def _declare_versions(**kwargs: Any) -> None:
+    """Rows for versions that a release has added."""
+    from apps.apikeys.services import api_versions
+
+    if kwargs.get("using", "default") == "default" and not kwargs.get("plan_only"):
+        api_versions.sync()

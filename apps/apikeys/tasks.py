@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.apikeys.services import alerts, idempotency, keys, rotation
+from apps.apikeys.services import alerts, api_versions, idempotency, keys, rotation
 from apps.apikeys.usage import retention
 
 
@@ -40,3 +40,7 @@ def warn_of_expiry() -> None:
 def rotate_due() -> None:
     """Every five minutes: keys whose policy rotates them."""
     rotation.rotate_due()
+@shared_task(name="apikeys.mark_versions", ignore_result=True)
+def mark_versions() -> None:
+    """Every minute: versions of the API whose deprecation or end has come."""
+    api_versions.mark_due()

@@ -72,6 +72,13 @@ class Organization(TimeOrdered, Stamped):  # type: ignore[django-manager-missing
         help_text="Let webhooks and integrations use http:// addresses.",
     )
 
+    api_version = models.CharField(
+        "API version",
+        max_length=20,
+        blank=True,
+        help_text="Pin of keys and applications that have none, such as v2 or v2@2026-11-15.",
+    )
+
     class Meta:
         ordering = ["name"]
 

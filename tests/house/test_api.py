@@ -27,11 +27,19 @@ from tests.house.samples import Maker
 
 RESOURCES = {scope.partition(":")[0] for scopes in SCOPES.values() for scope in scopes} - {"*"}
 # What is the same for everybody, by its address.
-GLOBAL = {"connectors/{slug}", "event-types/{id}"}
 # What every caller may ask about themselves.
 OWN_ADDRESSES = {"api-keys/current", "api-keys/current/collect"}
+GLOBAL = {
+    "connectors/{slug}",
+    "event-types/{id}",
+    "versions/{version_name}",
+    "versions/{version_name}/changes",
+}
 # What strangers may call: it proves itself by other means than credentials.
 PUBLIC_ADDRESSES = {
+    "versions",
+    "versions/{version_name}",
+    "versions/{version_name}/changes",
     "health",
     "health/live",
     "health/ready",

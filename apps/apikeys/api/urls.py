@@ -1,5 +1,6 @@
 from django.urls import path
 
+from apps.apikeys.api.versions import VersionChangesView, VersionListView, VersionView
 from apps.apikeys.api.views import APIKeyViewSet, CollectView, CurrentKeyView
 from apps.kernel.api.routers import HubRouter
 
@@ -10,4 +11,7 @@ urlpatterns = [
     path("api-keys/current", CurrentKeyView.as_view()),
     path("api-keys/current/collect", CollectView.as_view()),
     *router.urls,
+    path("versions", VersionListView.as_view()),
+    path("versions/<str:version_name>", VersionView.as_view()),
+    path("versions/<str:version_name>/changes", VersionChangesView.as_view()),
 ]

@@ -3,10 +3,12 @@ from apps.apikeys.models.idempotency import IdempotencyRecord
 from apps.apikeys.models.keys import APIKey
 from apps.apikeys.models.oauth import AccessToken, Application, DeviceGrant, Grant, IDToken, RefreshToken
 from apps.apikeys.models.usage import RequestLog, UsageAddresses, UsageBucket
+from apps.apikeys.models.versions import ApiVersion
 
 __all__ = [
     "APIKey",
     "AccessToken",
+    "ApiVersion",
     "Application",
     "DeviceGrant",
     "Grant",

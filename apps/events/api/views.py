@@ -54,6 +54,7 @@ class EventViewSet(HubViewSet):
     scopes = {"list": "events:read", "retrieve": "events:read", "create": "events:write"}
     inputs = {"create": NewEventSerializer}
     outputs = {"create": (201, EventSerializer)}
+    features = {"create": ("event_publishing",)}
     max_body_bytes = 512 * 1024
     query_parameters = {
         "list": [

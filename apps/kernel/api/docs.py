@@ -89,6 +89,7 @@ class _Page(View):
     def get(self, request: HttpRequest) -> HttpResponse:
         response = render(request, self.template, self.context())
         response["Content-Security-Policy"] = self.policy
+        response.is_page = True  # type: ignore[attr-defined]  # of no version
         return response
 
     def context(self) -> dict[str, Any]:

@@ -49,6 +49,7 @@ RESPONSES = {
     "403": ("Forbidden", "The caller lacks the scope, or may not call from here."),
     "404": ("NotFound", "There is no such object in the caller's organization."),
     "409": ("Conflict", "The object's state does not allow it, or the same call is still running."),
+    "410": ("VersionEnded", "This version of the API has come to its end."),
     "412": ("PreconditionFailed", "The object is no longer what If-Match says."),
     "413": ("TooLarge", "The body is too large."),
     "415": ("UnsupportedMediaType", "The body is of a type that is not taken here."),
@@ -131,6 +132,8 @@ def _problems_of(path: str, method: str, operation: dict[str, Any]) -> list[str]
         found |= {"401", "403", "429"}
     if "{" in path:
         found.add("404")
+    if "/versions" not in path:
+        found.add("410")
     if method in ("post", "put", "patch"):
         # Bodies name objects, too.
         found |= {"404", "409", "413", "415", "422"}

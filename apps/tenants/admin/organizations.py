@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminSelect2Widget
 
 from apps.kernel.admin import HubModelAdmin, ago, yes_no
 from apps.kernel.admin.site import site_urls
+from apps.kernel.api.versions import versions
 from apps.tenants.models import Organization
 from apps.tenants.selectors import organizations_of
 from apps.tenants.services import organizations
@@ -30,6 +31,13 @@ class OrganizationForm(forms.ModelForm):
         widget=UnfoldAdminSelect2Widget,
         help_text="Times without a zone in imported data are read in it; schedules run by it.",
     )
+
+    def clean_api_version(self) -> str:
+        pin = str(self.cleaned_data["api_version"]).strip()
+        mistake = versions.check_pin(pin) if pin else ""
+        if mistake:
+            raise forms.ValidationError(mistake)
+        return pin
 
     def clean_currency(self) -> str:
         code = str(self.cleaned_data["currency"]).strip().upper()
@@ -76,7 +84,16 @@ class OrganizationAdmin(HubModelAdmin):
     def get_fields(self, request: HttpRequest, obj: Any | None = None) -> Sequence[str]:
         if obj is None:
             return ("name", "timezone")
-        return ("name", "public_ref", "timezone", "currency", "allow_http", "is_active", "created")
+        return (
+            "name",
+            "public_ref",
+            "timezone",
+            "currency",
+            "allow_http",
+            "api_version",
+            "is_active",
+            "created",
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any | None = None) -> Sequence[str]:
         fixed = ("public_ref", "created") if obj is not None else ()

@@ -11,9 +11,10 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, transaction
 
+from apps.apikeys.services import api_versions
 from apps.tenants.services import organizations
 
 OWNER = "owner@localhost"
@@ -31,6 +32,9 @@ class Command(BaseCommand):
         with one_at_a_time():
             call_command("migrate", interactive=False, verbosity=0)
             organizations.prepare_all()
+            wrong = api_versions.disagreements()
+            if wrong:
+                raise CommandError(" ".join(wrong))
             if settings.HUB_EMBEDDED and not options["no_owner"]:
                 self._first_owner()
 
