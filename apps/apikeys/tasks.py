@@ -40,6 +40,8 @@ def warn_of_expiry() -> None:
 def rotate_due() -> None:
     """Every five minutes: keys whose policy rotates them."""
     rotation.rotate_due()
+
+
 @shared_task(name="apikeys.mark_versions", ignore_result=True)
 def mark_versions() -> None:
     """Every minute: versions of the API whose deprecation or end has come."""

@@ -22,12 +22,19 @@ _OTHERS = bytes(set(range(256)) - set(b'[]{}"'))
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
-def loads(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
+def loads(
+    data: bytes | str,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    unique_names: bool = False,
+) -> Any:
     """Parse JSON (RFC 8259).
 
     Raises TooLarge above `max_bytes`; InvalidInput for bad syntax or UTF-8, NaN and infinities, lone
     surrogates, nesting deeper than `max_depth`, NUL characters (which PostgreSQL cannot store), and numbers
-    beyond 1.8e308. Of duplicate keys the last counts. Whole numbers beyond 64 bits keep their digits.
+    beyond 1.8e308. Of names given twice in an object the last counts, unless `unique_names` refuses. Whole
+    numbers beyond 64 bits keep their digits.
     """
     if isinstance(data, str):
         try:
@@ -48,6 +55,8 @@ def loads(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX
         raise InvalidInput(
             "The JSON text contains the character U+0000, which cannot be stored.", code="nul_character"
         )
+    if unique_names:
+        _refuse_duplicates(data, value)
     if _LONG_NUMBER.search(data):
         # orjson reads whole numbers beyond 64 bits as floats, which loses digits of identifiers.
         value = json.loads(data)
@@ -75,6 +84,27 @@ def _default(value: Any) -> Any:
     if hasattr(value, "isoformat"):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _refuse_duplicates(data: bytes, value: Any) -> None:
+    """Raises InvalidInput if an object names a member twice, which readers understand differently."""
+    # What was parsed holds each name once: written again it has fewer quotation marks, if any was dropped. An
+    # escaped one would disturb the count, so then the slow way tells.
+    if b"\\u0022" not in data and data.count(b'"') == orjson.dumps(value).count(b'"'):
+        return
+
+    def one_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            seen: set[str] = set()
+            twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            raise InvalidInput(
+                f"An object of the JSON text has two members “{twice[:60]}”. Send each once.",
+                code="duplicate_name",
+            )
+        return made
+
+    json.loads(data, object_pairs_hook=one_each)
 
 
 def _depth_exceeds(data: bytes, max_depth: int) -> bool:

@@ -56,6 +56,37 @@ def test_whole_numbers_keep_their_digits():
     assert loads('"1234567890123456789012345"') == "1234567890123456789012345"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 1}',
+        '{"a": {"b": 1, "c": [], "b": 2}}',
+        '[{"x": 1}, {"a": "\\"", "a": ""}]',
+        '{"a": "\\u0022", "a": 1}',
+        '{"a": "\\u0022\\u0022", "b": 1, "b": 2}',
+        '{"\\u0061": 1, "a": 2}',
+        '{"": 1, "": 2}',
+    ],
+)
+def test_names_given_twice_are_refused_where_asked(text: str):
+    loads(text)
+    with pytest.raises(InvalidInput) as refused:
+        loads(text, unique_names=True)
+    assert refused.value.code == "duplicate_name"
+
+
+@given(values)
+def test_names_given_once_are_never_refused(value: Any):
+    for text in (
+        json.dumps(value),
+        json.dumps(value, ensure_ascii=False),
+        json.dumps(value).replace("'", "\\u0022"),
+    ):
+        with contextlib.suppress(InvalidInput):
+            plain = loads(text, max_depth=10_000)
+            assert loads(text, max_depth=10_000, unique_names=True) == plain
+
+
 def test_of_duplicate_keys_the_last_counts():
     assert loads('{"a": 1, "a": 2}') == {"a": 2}
     assert loads('{"a": 1, "a": 12345678901234567890123}') == {"a": 12345678901234567890123}

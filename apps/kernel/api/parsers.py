@@ -66,7 +66,7 @@ def too_large(limit: int) -> TooLarge:
 def parse_json(data: bytes, limit: int = MAX_JSON_BYTES) -> Any:
     """JSON from the wire. Raises BadRequest (400) for what is not JSON, TooLarge."""
     try:
-        return safejson.loads(data, max_bytes=limit)
+        return safejson.loads(data, max_bytes=limit, unique_names=True)
     except InvalidInput as exc:
         raise BadRequest(exc.detail, code=exc.code) from None
 
@@ -82,7 +82,7 @@ def ndjson(stream: IO[Any]) -> Iterator[Any]:
         if not line.strip():
             continue
         try:
-            yield safejson.loads(line, max_bytes=MAX_LINE_BYTES)
+            yield safejson.loads(line, max_bytes=MAX_LINE_BYTES, unique_names=True)
         except InvalidInput as exc:
             raise BadRequest(f"Line {number}: {exc.detail}", code=exc.code) from None
 

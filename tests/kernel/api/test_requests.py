@@ -143,3 +143,10 @@ def test_only_what_trusted_proxies_appended_is_believed(
     settings.HUB_TRUSTED_PROXIES = proxies
     headers = {} if forwarded is None else {"HTTP_X_FORWARDED_FOR": forwarded}
     assert client_ip(RequestFactory().get("/", REMOTE_ADDR=remote, **headers)) == expected
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8"])
+def test_a_body_that_says_a_thing_twice_is_refused(client: Any, kind: str) -> None:
+    answer = client.post("/api/v1/echo", b'{"role": "reader", "role": "owner"}', content_type=kind)
+    assert (answer.status_code, answer.json()["code"]) == (400, "duplicate_name")
+    assert "role" in answer.json()["detail"]
