@@ -15,6 +15,8 @@ import uuid
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {c: i for i, c in enumerate(_ALPHABET)}
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+_COUNTERS = [(0x7000 | n).to_bytes(2, "big") for n in range(4096)]
+_VARIANT = bytes(0x80 | n & 0x3F for n in range(256))
 
 _lock = threading.Lock()
 _last = 0
@@ -91,18 +93,26 @@ def parse(prefix: str, text: str) -> uuid.UUID | None:
 
 def uuid7_hexes(count: int) -> list[str]:
     """`count` new time-ordered UUIDs as 32 hexadecimal digits each, increasing: for bulk writers."""
+    return [value.hex() for value in uuid7_bytes(count)]
+
+
+def uuid7_bytes(count: int) -> list[bytes]:
+    """`count` new time-ordered UUIDs as 16 bytes each, increasing: for bulk writers."""
     global _last
     with _lock:
         now = time.time_ns()
         first = ((now // 1_000_000) << 12) | ((now % 1_000_000) * 4096 // 1_000_000)
         first = max(first, _last + 1)
         _last = first + count - 1
-    noise = os.urandom(8 * count).hex()
-    out = []
-    for n in range(count):
-        stamp = first + n
-        variant = "89ab"[int(noise[16 * n], 16) & 3]
-        out.append(f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{variant}{noise[16 * n + 1 : 16 * n + 16]}")
+    noise = bytearray(os.urandom(8 * count))
+    noise[::8] = noise[::8].translate(_VARIANT)
+    tails = [noise[n : n + 8] for n in range(0, 8 * count, 8)]
+    out: list[bytes] = []
+    while len(out) < count:  # once per millisecond
+        stamp = first + len(out)
+        head = (stamp >> 12).to_bytes(6, "big")
+        counters = _COUNTERS[stamp & 0xFFF :]
+        out += [head + counter + tail for counter, tail in zip(counters, tails[len(out) :], strict=False)]
     return out
 
 

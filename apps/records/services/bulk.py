@@ -1,30 +1,44 @@
-"""Writing many rows with few statements: `COPY` on PostgreSQL, `executemany` on SQLite.
+"""Writing many rows with few statements: binary `COPY` on PostgreSQL, `executemany` on SQLite.
 
 Columns come as lists, one per column, because cleaning a list at a time is what is cheap in Python. A plain
-value stands for a column that is the same in every row. UUIDs are 32 hexadecimal digits, times are text.
+value stands for a column that is the same in every row. UUIDs are 16 bytes or 32 hexadecimal digits, texts
+may be UTF-8 already, times are aware.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
 from django.db import connection, models
 
+from apps.records.services import wire
+
 CHUNK = 900  # keys per IN list: SQLite before 3.32 took 999 variables
 
-Cell = str | int | bytes | None
+Cell = str | int | bytes | dt.datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column to write. `text` marks values that may hold any character and need escaping."""
+    """One column to write."""
 
     name: str
     values: Sequence[Cell] | Cell
-    text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Rows that only need to be sent: made by `pack`, where no database is needed, and written by `send`."""
+
+    statement: str
+    count: int
+    body: bytes | list[tuple[Any, ...]]
 
 
 def is_postgres() -> bool:
@@ -33,116 +47,116 @@ def is_postgres() -> bool:
 
 def hex_of(value: Any) -> str:
     """A UUID, as either driver gives it, as 32 hexadecimal digits."""
-    return (
-        value.hex
-        if hasattr(value, "hex") and not isinstance(value, (str, bytes))
-        else str(value).replace("-", "")
-    )
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.hex if isinstance(value, uuid.UUID) else str(value).replace("-", "")
 
 
 def _is_constant(values: Sequence[Cell] | Cell) -> bool:
-    return values is None or isinstance(values, (str, int, bytes))
+    return values is None or isinstance(values, (str, int, bytes, dt.datetime))
 
 
-def _cells(column: Column, count: int) -> Iterable[Cell]:
-    """The column's cells; a constant one is repeated `count` times."""
-    values = column.values
-    if _is_constant(values):
-        return repeat(values, count)  # type: ignore[arg-type]
-    return values  # type: ignore[return-value]
+@lru_cache(maxsize=64)
+def _types(model: type[models.Model], vendor: str) -> dict[str, str]:
+    """Column → its type on this database, without a length."""
+    return {
+        str(field.column): (field.db_type(connection) or "").partition("(")[0]
+        for field in model._meta.concrete_fields
+    }
 
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-def _escaped(value: str) -> str:
-    if "\\" in value or "\t" in value or "\n" in value or "\r" in value:
-        return value.translate(_ESCAPES)
+def _stored(value: Any, kind: str, name: str) -> Any:
+    """A value as SQLite's driver takes it."""
+    if isinstance(value, bytes) and kind != "BLOB":
+        return value.hex() if kind == "char" else value.decode()
+    if isinstance(value, dt.datetime):
+        return str(connection.ops.adapt_datetimefield_value(value))
     return value
 
 
-def _cell(value: Cell, text: bool) -> str:
-    if value is None:
-        return "\\N"
-    if isinstance(value, str):
-        return _escaped(value) if text else value
-    if isinstance(value, bytes):
-        return "\\\\x" + value.hex()
-    return str(value)
-
-
-def _copy_cells(column: Column) -> Iterable[str]:
-    """The column's cells in COPY's text format."""
+def _cells(column: Column, count: int, kind: str) -> Iterable[Any]:
+    """The column's cells; a constant one is repeated `count` times."""
     values = column.values
     if _is_constant(values):
-        return repeat(_cell(values, column.text))  # type: ignore[arg-type]
-    cells: Sequence[Cell] = values  # type: ignore[assignment]
-    if None in cells:
-        return [_cell(v, column.text) for v in cells]
-    first = cells[0]
-    if isinstance(first, bytes):
-        return ["\\\\x" + v.hex() for v in cells]  # type: ignore[union-attr]
-    if not isinstance(first, str):
-        return [str(v) for v in cells]
-    if column.text and not _is_plain(cells):  # type: ignore[arg-type]
-        return [_escaped(v) for v in cells]  # type: ignore[arg-type]
-    return cells  # type: ignore[return-value]
+        return repeat(_stored(values, kind, column.name), count)
+    cells: Sequence[Any] = values  # type: ignore[assignment]
+    if cells and isinstance(cells[0], bytes) and kind != "BLOB" and None not in cells:
+        return [cell.hex() for cell in cells] if kind == "char" else [cell.decode() for cell in cells]
+    return [_stored(cell, kind, column.name) for cell in cells]
 
 
-def _is_plain(cells: Sequence[str]) -> bool:
-    """Whether no cell needs escaping: one scan of all, instead of one per cell and character."""
-    whole = "".join(cells)
-    return not ("\\" in whole or "\t" in whole or "\n" in whole or "\r" in whole)
+def pack(model: type[models.Model], columns: Sequence[Column], count: int) -> Packed:
+    """`count` rows for the model's table, ready to be sent. Needs no connection: any thread may do it."""
+    quote = connection.ops.quote_name
+    table, types = quote(model._meta.db_table), _types(model, connection.vendor)
+    names = ", ".join(quote(c.name) for c in columns)
+    if is_postgres():
+        body = wire.copy_body([(c.values, types[c.name], _is_constant(c.values)) for c in columns])
+        return Packed(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)", count, body)
+    marks = ", ".join(["%s"] * len(columns))
+    rows = list(zip(*(_cells(c, count, types[c.name]) for c in columns), strict=True))
+    return Packed(f"INSERT INTO {table} ({names}) VALUES ({marks})", count, rows)  # noqa: S608
+
+
+def send(packed: Packed) -> None:
+    """Write packed rows."""
+    if not packed.count:
+        return
+    with connection.cursor() as cursor:
+        if isinstance(packed.body, bytes):
+            view = memoryview(packed.body)
+            with cursor.copy(packed.statement) as copy:
+                for start in range(0, len(view), wire.PIECE):
+                    copy.write(view[start : start + wire.PIECE])
+        else:
+            cursor.executemany(packed.statement, packed.body)
 
 
 def insert(model: type[models.Model], columns: Sequence[Column], count: int) -> None:
     """Insert `count` rows into the model's table."""
-    if not count:
-        return
-    table = connection.ops.quote_name(model._meta.db_table)
-    names = ", ".join(connection.ops.quote_name(c.name) for c in columns)
-    with connection.cursor() as cursor:
-        if is_postgres():
-            # Constant columns repeat for ever: the varying ones end the rows.
-            body = "\n".join(map("\t".join, zip(*(_copy_cells(c) for c in columns), strict=False)))
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-                copy.write(body)
-                copy.write("\n")
-        else:
-            marks = ", ".join(["%s"] * len(columns))
-            rows = zip(*(_cells(c, count) for c in columns), strict=True)
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(rows))  # noqa: S608
+    if count:
+        send(pack(model, columns, count))
 
 
 def update(model: type[models.Model], ids: Sequence[str], columns: Sequence[Column]) -> None:
     """Set columns of the rows with these ids, each row to its own values."""
     if not ids:
         return
-    table = connection.ops.quote_name(model._meta.db_table)
+    quote = connection.ops.quote_name
+    table, types = quote(model._meta.db_table), _types(model, connection.vendor)
     constants = [c for c in columns if _is_constant(c.values)]
     varying = [c for c in columns if not _is_constant(c.values)]
-    quote = connection.ops.quote_name
-    with connection.cursor() as cursor:
-        if is_postgres():
-            types = {f.column: f.db_type(connection) or "text" for f in model._meta.concrete_fields}
-            sets = [f"{quote(c.name)} = %s" for c in constants] + [
-                f"{quote(c.name)} = v.{quote(c.name)}" for c in varying
-            ]
-            arrays = ", ".join(["%s::uuid[]", *(f"%s::{_array_type(types[c.name])}[]" for c in varying)])
-            names = ", ".join(["id", *(quote(c.name) for c in varying)])
+    if is_postgres():
+        sets = [f"{quote(c.name)} = %s" for c in constants] + [
+            f"{quote(c.name)} = v.{quote(c.name)}" for c in varying
+        ]
+        names = ", ".join(quote(c.name) for c in (Column("id", None), *varying))
+        kinds = ["uuid", *(_element(types[c.name]) for c in varying)]
+        arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
+        cells = [ids, *(c.values for c in varying)]
+        with wire.cursor() as cursor:
             cursor.execute(
                 f"UPDATE {table} AS t SET {', '.join(sets)} "  # noqa: S608
                 f"FROM unnest({arrays}) AS v({names}) WHERE t.id = v.id",
-                [*(c.values for c in constants), list(ids), *(list(_cells(c, 0)) for c in varying)],  # type: ignore[list-item]
+                [
+                    *(c.values for c in constants),
+                    *(wire.array(values, kind) for values, kind in zip(cells, kinds, strict=True)),  # type: ignore[arg-type]
+                ],
+                prepare=False,
             )
-        else:
-            sets = [f"{quote(c.name)} = %s" for c in (*constants, *varying)]
-            rows = zip(*(_cells(c, len(ids)) for c in (*constants, *varying)), ids, strict=True)
+    else:
+        sets = [f"{quote(c.name)} = %s" for c in (*constants, *varying)]
+        rows = zip(
+            *(_cells(c, len(ids), types[c.name]) for c in (*constants, *varying)),
+            _cells(Column("id", ids), len(ids), "char"),
+            strict=True,
+        )
+        with connection.cursor() as cursor:
             cursor.executemany(f"UPDATE {table} SET {', '.join(sets)} WHERE id = %s", list(rows))  # noqa: S608
 
 
-def _array_type(column_type: str) -> str:
-    return "text" if column_type.startswith("varchar") else column_type
+def _element(kind: str) -> str:
+    return "text" if kind == "varchar" else kind
 
 
 def rows_in(
@@ -150,19 +164,23 @@ def rows_in(
 ) -> Iterator[tuple[Any, ...]]:
     """The rows of `sql`, whose `{keys}` placeholder is a membership test of one column in `keys`.
 
-    One statement on PostgreSQL (`= ANY(array)`), a few on SQLite (`IN (…)`).
+    One statement on PostgreSQL (`= ANY(array)`), a few on SQLite (`IN (…)`). UUIDs come as the driver's plain
+    form: see `hex_of`.
     """
     if not keys:
         return
-    with connection.cursor() as cursor:
-        if is_postgres():
-            cursor.execute(sql.format(keys=f"= ANY(%s::{cast}[])"), [*before, list(keys)])
+    if is_postgres():
+        with wire.cursor() as cursor:
+            cursor.execute(
+                sql.format(keys=f"= ANY(%s::{cast}[])"), [*before, wire.array(keys, cast)], prepare=False
+            )
             yield from cursor.fetchall()
-        else:
-            for start in range(0, len(keys), CHUNK):
-                part = list(keys[start : start + CHUNK])
-                cursor.execute(sql.format(keys=f"IN ({', '.join(['%s'] * len(part))})"), [*before, *part])
-                yield from cursor.fetchall()
+        return
+    with connection.cursor() as cursor:
+        for start in range(0, len(keys), CHUNK):
+            part = list(keys[start : start + CHUNK])
+            cursor.execute(sql.format(keys=f"IN ({', '.join(['%s'] * len(part))})"), [*before, *part])
+            yield from cursor.fetchall()
 
 
 def lock_dataset(dataset_id: Any) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jmespath
-from django.db import connection
 from django.utils import timezone
 
 from apps.kernel import ids
@@ -91,7 +90,6 @@ class Reader:
         if not touched:
             return
         now = timezone.now()
-        at = now.isoformat() if bulk.is_postgres() else str(connection.ops.adapt_datetimefield_value(now))
         known = {
             remote: (bulk.hex_of(link), bulk.hex_of(record), version, gone)
             for remote, link, record, version, gone in bulk.rows_in(
@@ -107,16 +105,16 @@ class Reader:
             bulk.insert(
                 Link,
                 [
-                    Column("id", ids.uuid7_hexes(len(fresh))),
+                    Column("id", ids.uuid7_bytes(len(fresh))),
                     Column("organization_id", bulk.hex_of(dataset.organization_id)),
-                    Column("source", self.link.source, text=True),
-                    Column("stream", self.link.stream, text=True),
-                    Column("remote_id", [row.remote_id for row, _ in fresh], text=True),
+                    Column("source", self.link.source),
+                    Column("stream", self.link.stream),
+                    Column("remote_id", [row.remote_id for row, _ in fresh]),
                     Column("record_id", [record for _, record in fresh]),
-                    Column("remote_version", [row.remote_version for row, _ in fresh], text=True),
+                    Column("remote_version", [row.remote_version for row, _ in fresh]),
                     Column("content_hash", b""),
-                    Column("created_at", at),
-                    Column("last_seen_at", at),
+                    Column("created_at", now),
+                    Column("last_seen_at", now),
                 ],
                 len(fresh),
             )
@@ -126,8 +124,8 @@ class Reader:
                 [link for _, _, link in old],
                 [
                     Column("record_id", [record for _, record, _ in old]),
-                    Column("remote_version", [row.remote_version for row, _, _ in old], text=True),
-                    Column("last_seen_at", at),
+                    Column("remote_version", [row.remote_version for row, _, _ in old]),
+                    Column("last_seen_at", now),
                     Column("gone_at", None),
                 ],
             )

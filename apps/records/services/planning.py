@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from django.utils import timezone
 
 from apps.records.mapping import MappedBatch, RowProblem, canonical_json, content_hash
-from apps.records.models import Dataset
+from apps.records.models import Dataset, Origin
 from apps.records.services import bulk
-from apps.records.services.bulk import Column
 from apps.records.services.outcomes import KEPT_SAMPLES, BatchOutcome, Mode, Sample
 from apps.records.services.store import (
     CREATED,
     RESTORED,
     UPDATED,
     Batch,
+    Creates,
     Write,
-    slot_columns,
+    pack,
     unique_names,
     unique_text,
 )
@@ -92,26 +93,52 @@ def bodies(records: Sequence[str]) -> dict[str, Data]:
 
 @dataclass(slots=True)
 class Prepared:
-    """A mapped batch, with what its rows would store: data without nulls, canonical JSON, hash, slots."""
+    """A mapped batch, with what its rows would store: data without nulls, its canonical JSON and hash.
+
+    `keys` are given where no two rows have the same key and none lacks one. `creates` are all rows as new
+    records, packed already, where they can only be that or what is stored already.
+    """
 
     mapped: MappedBatch
     data: list[Data]
-    texts: list[str]
+    bodies: list[bytes]
     hashes: list[bytes]
-    slots: list[Column] | None
+    keys: list[str] | None = None
+    creates: Creates | None = None
 
 
-def prepare(mapped: MappedBatch, dataset: Dataset, *, slots: bool) -> Prepared:
+def prepare(mapped: MappedBatch, dataset: Dataset) -> Prepared:
     """The costly part that needs no database: done ahead, while it writes the batch before."""
     data = [_present(values) for values in mapped.values]
-    bodies = [canonical_json(values) for values in data]
-    return Prepared(
-        mapped,
-        data,
-        [body.decode() for body in bodies],
-        [content_hash(body) for body in bodies],
-        slot_columns(dataset, data) if slots else None,
-    )
+    bodies = list(map(canonical_json, data))
+    hashes = list(map(content_hash, bodies))
+    return Prepared(mapped, data, bodies, hashes, _distinct_keys(dataset, mapped.values))
+
+
+def _distinct_keys(dataset: Dataset, rows: Sequence[Data]) -> list[str] | None:
+    name = dataset.key_field
+    if not name:
+        return None
+    keys = [values.get(name) for values in rows]
+    if None in keys or len(set(keys)) != len(keys):
+        return None
+    return [key if isinstance(key, str) else str(key) for key in keys]
+
+
+def pack_ahead(
+    prepared: Prepared, dataset: Dataset, origin: Origin, defaults: Mapping[str, Any], *, journal: bool
+) -> None:
+    """Pack all rows as new records, if each would be one as it stands."""
+    mapped = prepared.mapped
+    if prepared.keys is None or not mapped.values or any(mapped.missing):
+        return
+    if defaults and not all(defaults.keys() <= values.keys() for values in mapped.values):
+        return
+    keys: list[str | None] = list(prepared.keys)
+    creates = Creates(keys, prepared.data, prepared.bodies, prepared.hashes)
+    creates.number()
+    creates.packed = pack(creates, dataset, origin, timezone.now(), journal=journal)
+    prepared.creates = creates
 
 
 class Plan:
@@ -189,7 +216,7 @@ class Plan:
                 continue
             data = _present({**defaults, **row.values} if defaults else row.values)
             body = canonical_json(data)
-            creates.add(row.key, data, body.decode(), content_hash(body))
+            creates.add(row.key, data, body, content_hash(body))
             kept.append(row)
         for row, record, data in zip(kept, creates.number(), creates.data[before:], strict=True):
             self.touched.append((row, record))
@@ -214,24 +241,25 @@ class Plan:
         """
         replacing = self.mode is Mode.REPLACE
         found = hashes_by_keys(self.dataset, keys, with_ids=replacing)
+        if not found and rows.creates is not None and self.mode is not Mode.UPDATE:
+            self._swift_all(rows, rows.creates)
+            return []
         numbers, values, missing = rows.mapped.rows, rows.mapped.values, rows.mapped.missing
-        present, texts, digests = rows.data, rows.texts, rows.hashes
+        present, bodies, digests = rows.data, rows.bodies, rows.hashes
         creates, defaults = self.batch.creates, self.defaults
         may_create = self.mode is not Mode.UPDATE
         others = []
         same = 0
-        given = False  # whether a default was given to some row
         for n, key in enumerate(keys):
             held = found.get(key)
             if held is None:
                 if may_create and not missing[n]:
-                    if defaults and (data := {**defaults, **values[n]}).keys() != values[n].keys():
-                        data = _present(data)
+                    if defaults and not defaults.keys() <= values[n].keys():
+                        data = _present({**defaults, **values[n]})
                         body = canonical_json(data)
-                        creates.add(key, data, body.decode(), content_hash(body))
-                        given = True
+                        creates.add(key, data, body, content_hash(body))
                     else:
-                        creates.add(key, present[n], texts[n], digests[n])
+                        creates.add(key, present[n], bodies[n], digests[n])
                     self.sample(numbers[n], CREATED, key, {}, creates.data[-1])
                     continue
             elif held[0] == digests[n] and self.mode is not Mode.CREATE:
@@ -242,12 +270,19 @@ class Plan:
             row = Row(numbers[n], values[n], missing[n])
             row.key = key
             others.append(row)
-        if rows.slots is not None and len(creates) == len(keys) and not given:
-            creates.slots = rows.slots
         self.met += creates.number()
         self.outcome.unchanged += same
         self.outcome.created += len(creates)
         return others
+
+    def _swift_all(self, rows: Prepared, creates: Creates) -> None:
+        """Every row is a new record, as packed ahead."""
+        self.batch.creates = creates
+        if self.mode is Mode.REPLACE:
+            self.met += creates.records()
+        self.outcome.created += len(creates)
+        for n in range(min(len(creates), KEPT_SAMPLES)):
+            self.sample(rows.mapped.rows[n], CREATED, creates.keys[n], {}, creates.data[n])
 
     def _modify(self, pairs: Sequence[tuple[Row, Existing]]) -> None:
         if not pairs:

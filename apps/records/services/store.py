@@ -10,7 +10,6 @@ from hashlib import blake2b
 from typing import Any
 
 import orjson
-from django.db import connection
 from django.utils import timezone
 
 from apps.events.catalog import is_wanted
@@ -48,26 +47,37 @@ class Creates:
 
     keys: list[str | None] = field(default_factory=list)
     data: list[Data] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)  # canonical JSON of `data`
+    bodies: list[bytes] = field(default_factory=list)  # canonical JSON of `data`
     hashes: list[bytes] = field(default_factory=list)
-    records: list[str] = field(default_factory=list)  # given by `number`
-    slots: list[Column] | None = None  # where they were prepared for exactly these rows
+    ids: list[bytes] = field(default_factory=list)  # given by `number`
+    packed: Packets | None = None  # where exactly these rows were packed ahead
 
-    def add(self, key: str | None, data: Data, text: str, digest: bytes) -> None:
+    def add(self, key: str | None, data: Data, body: bytes, digest: bytes) -> None:
         self.keys.append(key)
         self.data.append(data)
-        self.texts.append(text)
+        self.bodies.append(body)
         self.hashes.append(digest)
-        self.slots = None
 
     def number(self) -> list[str]:
-        """Give ids to those that have none yet; returns these ids."""
-        fresh = ids.uuid7_hexes(len(self.keys) - len(self.records))
-        self.records += fresh
-        return fresh
+        """Give ids to those that have none yet; returns these ids, as 32 hexadecimal digits."""
+        fresh = ids.uuid7_bytes(len(self.keys) - len(self.ids))
+        self.ids += fresh
+        return [value.hex() for value in fresh]
+
+    def records(self) -> list[str]:
+        """The ids, as 32 hexadecimal digits."""
+        return [value.hex() for value in self.ids]
 
     def __len__(self) -> int:
         return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Packets:
+    """The rows of new records and of their changes, ready to be sent."""
+
+    records: bulk.Packed
+    changes: bulk.Packed | None  # without a journal there is none
 
 
 @dataclass(slots=True)
@@ -83,22 +93,53 @@ class Batch:
         return len(self.creates) + len(self.changes)
 
 
-def stamp(now: dt.datetime) -> str:
-    """A time as both databases take it in text."""
-    if bulk.is_postgres():
-        return now.isoformat()
-    return str(connection.ops.adapt_datetimefield_value(now))
-
-
 def slot_columns(dataset: Dataset, rows: Sequence[Data]) -> list[Column]:
     """The sortable texts of the indexed fields; a missing value sorts first, as the empty text."""
     columns = []
     for name, slot in dataset.slots.items():
         sort = sorter(dataset.fields_by_name[name])
-        columns.append(
-            Column(slot, [sort(row[name]) or "" if name in row else "" for row in rows], text=True)
-        )
+        columns.append(Column(slot, [sort(row[name]) or "" if name in row else "" for row in rows]))
     return columns
+
+
+def pack(creates: Creates, dataset: Dataset, origin: Origin, now: dt.datetime, *, journal: bool) -> Packets:
+    """What is written of new records, made where no database is needed. They must be numbered."""
+    columns = [
+        Column("id", creates.ids),
+        Column("organization_id", bulk.hex_of(dataset.organization_id)),
+        Column("dataset_id", bulk.hex_of(dataset.pk)),
+        Column("key", creates.keys),
+        Column("data", creates.bodies),
+        Column("content_hash", creates.hashes),
+        Column("version", 1),
+        Column("created_at", now),
+        Column("updated_at", now),
+        *slot_columns(dataset, creates.data),
+    ]
+    count = len(creates)
+    packed = bulk.pack(Record, columns, count)
+    if not journal:
+        return Packets(packed, None)
+    # A creation's change has its record's id, which no other change can have.
+    changes = [
+        Column("id", creates.ids),
+        Column("record_id", creates.ids),
+        Column("operation", CREATED),
+        Column("version", 1),
+        Column("before", None),
+        Column("after", creates.bodies),
+        *_of_change(dataset, origin, now),
+    ]
+    return Packets(packed, bulk.pack(Change, changes, count))
+
+
+def _of_change(dataset: Dataset, origin: Origin, now: dt.datetime) -> list[Column]:
+    return [
+        Column("organization_id", bulk.hex_of(dataset.organization_id)),
+        Column("dataset_id", bulk.hex_of(dataset.pk)),
+        Column("origin_id", bulk.hex_of(origin.pk)),
+        Column("created_at", now),
+    ]
 
 
 def unique_names(dataset: Dataset) -> list[str]:
@@ -123,53 +164,37 @@ def apply(batch: Batch, *, journal: bool = True) -> None:
     written: neither changes nor events.
     """
     now = timezone.now()
-    at = stamp(now)
-    _create(batch, at)
-    _change(batch, at)
+    creates = batch.creates
+    if len(creates):
+        creates.number()
+        packed = creates.packed or pack(creates, batch.dataset, batch.origin, now, journal=journal)
+        bulk.send(packed.records)
+        _hold_keys(batch.dataset, creates.ids, creates.data)
+        if packed.changes is not None:
+            bulk.send(packed.changes)
+    _change(batch, now)
     _count(batch)
     if journal:
-        _journal(batch, at)
+        _journal(batch, now)
         _publish(batch)
 
 
-def _create(batch: Batch, at: str) -> None:
-    creates = batch.creates
-    if not len(creates):
-        return
-    creates.number()
-    dataset = batch.dataset
-    columns = [
-        Column("id", creates.records),
-        Column("organization_id", bulk.hex_of(dataset.organization_id)),
-        Column("dataset_id", bulk.hex_of(dataset.pk)),
-        Column("key", creates.keys, text=True),
-        Column("data", creates.texts, text=True),
-        Column("content_hash", creates.hashes),
-        Column("version", 1),
-        Column("created_at", at),
-        Column("updated_at", at),
-        *(slot_columns(dataset, creates.data) if creates.slots is None else creates.slots),
-    ]
-    bulk.insert(Record, columns, len(creates))
-    _hold_keys(dataset, zip(creates.records, creates.data, strict=True))
-
-
-def _hold_keys(dataset: Dataset, rows: Iterable[tuple[str, Data]]) -> None:
+def _hold_keys(dataset: Dataset, records: Sequence[str | bytes], rows: Sequence[Data]) -> None:
     names = unique_names(dataset)
     if not names:
         return
     held = [
         (name, text, record)
-        for record, data in rows
+        for record, data in zip(records, rows, strict=True)
         for name in names
         if (text := unique_text(data.get(name))) is not None
     ]
     if held:
         columns = [
-            Column("id", ids.uuid7_hexes(len(held))),
+            Column("id", ids.uuid7_bytes(len(held))),
             Column("dataset_id", bulk.hex_of(dataset.pk)),
-            Column("field", [h[0] for h in held], text=True),
-            Column("value", [h[1] for h in held], text=True),
+            Column("field", [h[0] for h in held]),
+            Column("value", [h[1] for h in held]),
             Column("record_id", [h[2] for h in held]),
         ]
         bulk.insert(RecordKey, columns, len(held))
@@ -182,7 +207,7 @@ def _release_keys(dataset: Dataset, writes: Sequence[Write]) -> None:
             RecordKey.objects.filter(record_id__in=records[start : start + bulk.CHUNK]).delete()
 
 
-def _change(batch: Batch, at: str) -> None:
+def _change(batch: Batch, now: dt.datetime) -> None:
     for gone in (False, True):
         writes = [w for w in batch.changes if (w.operation == DELETED) is gone]
         if not writes:
@@ -192,22 +217,22 @@ def _change(batch: Batch, at: str) -> None:
         if gone:
             columns = [
                 Column("version", [w.version for w in writes]),
-                Column("updated_at", at),
-                Column("deleted_at", at),
+                Column("updated_at", now),
+                Column("deleted_at", now),
             ]
         else:
             columns = [
-                Column("key", [w.key for w in writes], text=True),
-                Column("data", [w.body.decode() for w in writes], text=True),
+                Column("key", [w.key for w in writes]),
+                Column("data", [w.body for w in writes]),
                 Column("content_hash", [w.hash for w in writes]),
                 Column("version", [w.version for w in writes]),
-                Column("updated_at", at),
+                Column("updated_at", now),
                 Column("deleted_at", None),
                 *slot_columns(batch.dataset, [w.data for w in writes]),
             ]
         bulk.update(Record, records, columns)
         if not gone:
-            _hold_keys(batch.dataset, ((w.record, w.data) for w in writes))
+            _hold_keys(batch.dataset, records, [w.data for w in writes])
 
 
 def _count(batch: Batch) -> None:
@@ -218,39 +243,23 @@ def _count(batch: Batch) -> None:
         DatasetCount.objects.create(dataset=batch.dataset, delta=delta)
 
 
-def _json(value: Data | None) -> str | None:
-    return None if value is None else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+def _json(value: Data | None) -> bytes | None:
+    return None if value is None else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-def _journal(batch: Batch, at: str) -> None:
-    """Write the changes. A creation's change has its record's id, which no other change can have."""
-    shared = [
-        Column("organization_id", bulk.hex_of(batch.dataset.organization_id)),
-        Column("dataset_id", bulk.hex_of(batch.dataset.pk)),
-        Column("origin_id", bulk.hex_of(batch.origin.pk)),
-        Column("created_at", at),
+def _journal(batch: Batch, now: dt.datetime) -> None:
+    """Write the changes other than creations."""
+    writes = batch.changes
+    columns = [
+        Column("id", ids.uuid7_bytes(len(writes))),
+        Column("record_id", [w.record for w in writes]),
+        Column("operation", [w.operation for w in writes]),
+        Column("version", [w.version for w in writes]),
+        Column("before", [_json(w.before) for w in writes]),
+        Column("after", [_json(w.after) for w in writes]),
+        *_of_change(batch.dataset, batch.origin, now),
     ]
-    creates, writes = batch.creates, batch.changes
-    if len(creates):
-        columns = [
-            Column("id", creates.records),
-            Column("record_id", creates.records),
-            Column("operation", CREATED),
-            Column("version", 1),
-            Column("before", None),
-            Column("after", creates.texts, text=True),
-        ]
-        bulk.insert(Change, [*columns, *shared], len(creates))
-    if writes:
-        columns = [
-            Column("id", ids.uuid7_hexes(len(writes))),
-            Column("record_id", [w.record for w in writes]),
-            Column("operation", [w.operation for w in writes]),
-            Column("version", [w.version for w in writes]),
-            Column("before", [_json(w.before) for w in writes], text=True),
-            Column("after", [_json(w.after) for w in writes], text=True),
-        ]
-        bulk.insert(Change, [*columns, *shared], len(writes))
+    bulk.insert(Change, columns, len(writes))
 
 
 def _publish(batch: Batch) -> None:
@@ -296,7 +305,7 @@ def _drafts(batch: Batch, heard: set[str]) -> Iterable[outbox.Draft]:
 
     if CREATED in heard:
         creates = batch.creates
-        for record, key, data in zip(creates.records, creates.keys, creates.data, strict=True):
+        for record, key, data in zip(creates.records(), creates.keys, creates.data, strict=True):
             yield draft(CREATED, record, key, 1, data, None, data)
     for w in batch.changes:
         if w.operation in heard:

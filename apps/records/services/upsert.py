@@ -20,13 +20,24 @@ from apps.records.models import Dataset, Origin, Record, SeenRecord
 from apps.records.services import bulk, links
 from apps.records.services.lookups import Finder
 from apps.records.services.outcomes import BatchOutcome, LinkSource, Mode, UpsertResult, UpsertStopped
-from apps.records.services.planning import Existing, Guard, Plan, Prepared, Row, by_keys, key_text, prepare
+from apps.records.services.planning import (
+    Existing,
+    Guard,
+    Plan,
+    Prepared,
+    Row,
+    by_keys,
+    key_text,
+    pack_ahead,
+    prepare,
+)
 from apps.records.services.store import DELETED, Batch, Write, apply, origin_of
 from apps.tenants.principals import Actor
 
 __all__ = ["BatchOutcome", "LinkSource", "Mode", "UpsertResult", "UpsertStopped", "upsert"]
 
 BATCH = 10_000
+PACKED_FROM = 100  # rows of a batch from which it is worth packing them before it is known that they are new
 OnBatch = Callable[[BatchOutcome], None]
 
 
@@ -109,9 +120,10 @@ class _Run:
         self.dry_run = dry_run
         self.stop_on_error = stop_on_error
         self.guard = Guard(dataset)
-        self.guarded = self.guard.concerns(mapper.targets)
+        self.swift = link is None and bool(dataset.key_field) and not self.guard.concerns(mapper.targets)
         self.finder = Finder(dataset.organization)
-        self.creating = True  # whether the last batch created much: what to prepare ahead
+        self.creating = True  # whether the last batch created everything: what to pack ahead
+        self.origin = Origin()
 
     def all(
         self,
@@ -122,6 +134,7 @@ class _Run:
         allow_deletion: bool,
     ) -> UpsertResult:
         origin = origin_of(self.dataset, kind=self.actor.kind, ref=self.actor.ref, label=self.actor.label)
+        self.origin = origin
         result = UpsertResult(origin=origin)
         if self.mode is Mode.REPLACE and first_row == 1:
             SeenRecord.objects.filter(origin=origin).delete()
@@ -174,7 +187,10 @@ class _Run:
         return self._prepare(self.mapper.map_rows(part, number))
 
     def _prepare(self, mapped: MappedBatch) -> Prepared:
-        return prepare(mapped, self.dataset, slots=self.creating)
+        prepared = prepare(mapped, self.dataset)
+        if self.creating and self.swift and self.mode is not Mode.UPDATE and len(mapped.rows) >= PACKED_FROM:
+            pack_ahead(prepared, self.dataset, self.origin, self.mapper.defaults, journal=not self.dry_run)
+        return prepared
 
     def one(self, part: list[Any], prepared: Prepared, number: int, origin: Origin) -> BatchOutcome:
         """Write one batch, in the caller's transaction."""
@@ -199,17 +215,13 @@ class _Run:
 
     def _swift(self, prepared: Prepared, origin: Origin, outcome: BatchOutcome) -> list[Row] | None:
         """Settle what is plainly new or the same; returns the others, or None if all need the long way."""
-        if self.link is not None or not self.dataset.key_field or self.guarded:
-            return None
-        name = self.dataset.key_field
-        keys = [values.get(name) for values in prepared.mapped.values]
-        if None in keys or len(set(keys)) != len(keys):
+        keys = prepared.keys
+        if not self.swift or keys is None:
             return None
         batch = Batch(self.dataset, origin)
         plan = self._plan(batch, outcome)
-        texts = [key if isinstance(key, str) else str(key) for key in keys]
-        others = plan.swift(prepared, texts)
-        self.creating = 2 * len(batch.creates) > len(texts)
+        others = plan.swift(prepared, keys)
+        self.creating = len(batch.creates) == len(keys)
         apply(batch, journal=not self.dry_run)
         if self.mode is Mode.REPLACE:
             self._note_seen(origin, plan.met)
