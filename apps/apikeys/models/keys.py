@@ -252,6 +252,11 @@ class APIKey(TimeOrdered, Stamped):
         """Whether its text waits to be collected after an automatic rotation."""
         return self.waiting_secret is not None
 
+    @classmethod
+    def needing_peppers(cls) -> models.QuerySet[APIKey]:
+        """The keys whose hashes must still match: not those that have ended."""
+        return cls.objects.filter(status__in=[KeyStatus.ACTIVE, KeyStatus.SUSPENDED])
+
     def expires_within(self, overlap: timedelta, now: datetime) -> datetime:
         """The end of the key's life when it is rotated: its own expiry or the overlap's, the sooner one."""
         end = now + overlap

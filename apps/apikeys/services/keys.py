@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from apps.apikeys import key_format
@@ -123,6 +124,8 @@ def verify(text: str) -> APIKey:
         refusal = KeyRefused("The API key is not valid.")
         refusal.key_id = key.pk
         raise refusal
+    if key.pepper_id != hashing.get_peppers().active_id:
+        _rehash(key, text)
     return key
 
 
@@ -161,6 +164,14 @@ def resume(*, key: APIKey, actor: Actor, ceiling: ceilings.Ceiling | None = None
     if key.status != KeyStatus.SUSPENDED:
         raise Conflict(f"{key.number} is {key.status}; only a suspended key can be resumed.")
     return move_key(key, KeyStatus.ACTIVE, actor, "resumed", "")
+
+
+def _rehash(key: APIKey, text: str) -> None:
+    """Move a key to the active pepper, now that its text is at hand; unless somebody did meanwhile."""
+    pepper_id, digest = hashing.digest(text, purpose=PURPOSE)
+    with contextlib.suppress(DatabaseError), transaction.atomic():  # a busy database: the next call does it
+        APIKey.objects.filter(pk=key.pk, pepper_id=key.pepper_id).update(pepper_id=pepper_id, digest=digest)
+        key.pepper_id, key.digest = pepper_id, digest
 
 
 @transaction.atomic

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
@@ -78,6 +79,15 @@ class PepperRing:
             keyfile.replace(self._path, keys)
         self._keys = keys
         return keys.active
+
+    def drop_keys(self, pepper_ids: Collection[str]) -> None:
+        """Forget peppers for good: what they hashed matches nothing. KeyRingError for the active one."""
+        if self._path is None:
+            raise KeyRingError(f"The peppers come from {ENV_NAME}: remove the unused ones there.")
+        with keyfile.locked(self._path):
+            keys = keyfile.read(self._path).without(pepper_ids)
+            keyfile.replace(self._path, keys)
+        self._keys = keys
 
     def digest(self, value: str, *, purpose: str) -> tuple[str, bytes]:
         """The active pepper's id and the 32-byte HMAC-SHA256 of `value` for `purpose`."""

@@ -1,0 +1,54 @@
+"""manage.py rotate_peppers: add a pepper, see what needs the old ones, and drop those that nothing needs."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.kernel.crypto import peppers
+from apps.kernel.crypto.errors import KeyRingError
+from apps.kernel.crypto.hashing import get_peppers
+
+
+class Command(BaseCommand):
+    help = (
+        "Adds a pepper, with which all new hashes are made, while the hub runs. Every API key moves to it "
+        "when it is next used; --prune drops old peppers that nothing needs any more."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--new-pepper", action="store_true", help="add a pepper and make it the active one"
+        )
+        parser.add_argument("--prune", action="store_true", help="drop the peppers that nothing needs")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        result: dict[str, Any] = {"added": None, "dropped": []}
+        try:
+            if options["new_pepper"]:
+                result["added"] = get_peppers().add_key()
+            if options["prune"]:
+                result["dropped"] = peppers.prune().dropped
+            ring = get_peppers()
+        except KeyRingError as exc:
+            raise CommandError(exc.detail) from None
+        needed = peppers.in_use()
+        result |= {
+            "active": ring.active_id,
+            "peppers": {name: needed[name] for name in ring.pepper_ids},
+            "lost": {name: count for name, count in needed.items() if name not in ring.pepper_ids},
+        }
+        if options["json"]:
+            self.stdout.write(json.dumps(result))
+            return
+        for name, count in result["peppers"].items():
+            mark = " (active)" if name == ring.active_id else ""
+            self.stdout.write(f"{name}{mark}: needed by {count:,} hashes")
+        for name, count in result["lost"].items():
+            self.stderr.write(f"{name} is missing: {count:,} hashes made with it match nothing.")
+        if result["dropped"]:
+            self.stdout.write(f"Dropped: {', '.join(result['dropped'])}.")

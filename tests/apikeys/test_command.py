@@ -1,0 +1,156 @@
+"""`manage.py api_key` does what the admin and the API do."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from apps.apikeys.errors import KeyRefused
+from apps.apikeys.models import APIKey
+from apps.apikeys.services import keys, rotation, verified
+from apps.audit.models import AuditEntry
+from apps.kernel.crypto import hashing, peppers
+from apps.kernel.crypto.hashing import PepperRing
+from apps.tenants.models import Organization
+from tests.apikeys.conftest import Issue
+
+
+def run(*args: str) -> str:
+    out = StringIO()
+    call_command("api_key", *args, stdout=out)
+    return out.getvalue()
+
+
+def told(*args: str) -> Any:
+    return json.loads(run(*args, "--json"))
+
+
+def test_the_whole_life_of_a_key(acme: Organization) -> None:
+    made = told("create", "--name", "Shop", "--scope", "records:read", "--ip", "192.0.2.0/24", "--days", "30")
+    number = made["id"]
+    assert keys.verify(made["key"]).number == number
+    assert made["security"]["ip_whitelist"] == ["192.0.2.0/24"]
+    assert made["days_until_expiration"] == 29
+
+    assert [row["id"] for row in told("list")] == [number]
+    assert "key" not in told("show", number)
+    assert told("suspend", number, "--reason", "Odd")["status"] == "suspended"
+    assert told("list", "--status", "active") == []
+    assert told("resume", number)["status"] == "active"
+    successor = told("rotate", number, "--overlap-hours", "1")
+    assert keys.verify(successor["key"]).group == keys.verify(made["key"]).group
+    assert told("revoke", number, "--reason", "Done")["status"] == "revoked"
+    with pytest.raises(KeyRefused):
+        keys.verify(made["key"])
+
+    deeds = AuditEntry.objects.filter(object_ref=number).order_by("sequence")
+    assert [entry.action for entry in deeds] == [
+        f"api_key.{verb}" for verb in ("created", "suspended", "resumed", "rotated", "revoked")
+    ]
+    assert {entry.actor_kind for entry in deeds} == {"command"}
+
+
+def test_for_people_it_prints_a_key_once(acme: Organization) -> None:
+    out = run("create", "--name", "Shop", "--scope", "*:*", "--signed")
+    assert "sk_live_" in out
+    assert "sk_sign_" in out
+    listed = run("list")
+    assert "Shop" in listed
+    assert APIKey.objects.get().prefix in listed
+    assert "status" in run("show", APIKey.objects.get().number)
+
+
+def test_signing_secrets_and_waiting_keys(acme: Organization, issue: Issue) -> None:
+    issued = issue(acme, rotate_every_days=30)
+    assert told("signing-secret", issued.key.number)["signing_secret"].startswith("sk_sign_")
+    APIKey.objects.filter(pk=issued.key.pk).update(next_rotation_at=timezone.now())
+    rotation.rotate_due()
+    waiting = APIKey.objects.get(waiting_secret__isnull=False)
+    assert keys.verify(told("collect", waiting.number)["key"]) == waiting
+    with pytest.raises(CommandError, match="does not wait"):
+        run("collect", waiting.number)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("show", "KEY-2026-99999"), "has no API key"),
+        (("list", "--organization", "nobody"), "There is no organization"),
+        (("create", "--name", " "), "needs a name"),
+        (("create", "--name", "X", "--scope", "nonsense"), "resource:action"),
+        (("create", "--name", "X", "--expires-at", "soon"), "is a moment"),
+        (("create", "--name", "X", "--days", "-1"), "in the past"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(acme: Organization, args: tuple[str, ...], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        run(*args)
+
+
+def test_of_several_organizations_one_is_named(
+    acme: Organization, globex: Organization, issue: Issue
+) -> None:
+    number = issue(globex).key.number
+    with pytest.raises(CommandError, match="acme, globex"):
+        run("list")
+    with pytest.raises(CommandError, match="Acme has no API key"):
+        run("revoke", number, "--organization", "acme")
+    assert told("revoke", number, "--organization", "globex")["status"] == "revoked"
+
+
+class TestPeppers:
+    @pytest.fixture(autouse=True)
+    def ring(self, tmp_path: Path, settings: Any) -> None:
+        settings.HUB_PEPPERS_JSON = ""
+        settings.HUB_PEPPERS = tmp_path / "peppers.json"
+        PepperRing.generate_file(settings.HUB_PEPPERS)
+
+    def rotate(self, *args: str) -> Any:
+        out = StringIO()
+        call_command("rotate_peppers", *args, "--json", stdout=out)
+        return json.loads(out.getvalue())
+
+    def test_a_used_key_moves_and_the_old_pepper_can_go(self, acme: Organization, issue: Issue) -> None:
+        used, idle, ended = issue(acme), issue(acme), issue(acme)
+        keys.revoke(key=ended.key, actor=keys.SYSTEM)
+        assert self.rotate("--new-pepper")["peppers"] == {"p1": 2, "p2": 0}
+        assert keys.verify(used.secret) == used.key
+        used.key.refresh_from_db()
+        assert used.key.pepper_id == "p2"
+        assert self.rotate("--prune") == {
+            "added": None,
+            "dropped": [],
+            "active": "p2",
+            "peppers": {"p1": 1, "p2": 1},
+            "lost": {},
+        }
+        verified.forget_all()
+        assert keys.verify(used.secret) == used.key
+        keys.verify(idle.secret)
+        assert self.rotate("--prune")["dropped"] == ["p1"]
+        assert keys.verify(idle.secret) == idle.key
+        assert hashing.get_peppers().pepper_ids == ("p2",)
+
+    def test_a_key_whose_pepper_is_gone_is_refused_as_any_other(
+        self, acme: Organization, issue: Issue, settings: Any
+    ) -> None:
+        issued = issue(acme)
+        hashing.get_peppers().add_key()
+        hashing.get_peppers().drop_keys(["p1"])
+        with pytest.raises(KeyRefused):
+            keys.verify(issued.secret)
+        assert peppers.in_use() == {"p1": 1}
+        assert self.rotate()["lost"] == {"p1": 1}
+
+
+def test_an_expiry_may_be_given_as_a_moment(acme: Organization) -> None:
+    end = (timezone.now() + timedelta(days=3)).isoformat()
+    assert told("create", "--name", "X", "--expires-at", end)["days_until_expiration"] == 2
+    assert told("create", "--name", "X", "--days", "0")["never_expires"] is True
