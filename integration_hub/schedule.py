@@ -47,6 +47,12 @@ ENTRIES: list[Entry] = [
     Entry("Old numbers of API usage", "apikeys.thin_usage", "maintenance", seconds=600),
     Entry("API keys at the end of their lives", "apikeys.expire_keys", "maintenance", seconds=60),
     Entry("API keys that are rotated by their policy", "apikeys.rotate_due", "maintenance", seconds=300),
+    Entry(
+        "API keys that are used as they were not before",
+        "apikeys.look_for_suspicion",
+        "maintenance",
+        seconds=60,
+    ),
     Entry("Mails about API keys", "apikeys.mail_alerts", "maintenance", seconds=60),
     Entry("Versions of the API whose end has come", "apikeys.mark_versions", "maintenance", seconds=60),
     Entry("API keys that end soon", "apikeys.warn_of_expiry", "maintenance", seconds=3600),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.apikeys.services import alerts, api_versions, idempotency, keys, rotation
+from apps.apikeys.services import alerts, api_versions, idempotency, keys, rotation, suspicion
 from apps.apikeys.usage import retention
 
 
@@ -46,3 +46,9 @@ def rotate_due() -> None:
 def mark_versions() -> None:
     """Every minute: versions of the API whose deprecation or end has come."""
     api_versions.mark_due()
+
+
+@shared_task(name="apikeys.look_for_suspicion", ignore_result=True)
+def look_for_suspicion() -> None:
+    """Every minute: keys that are used as they were not before."""
+    suspicion.look()

@@ -1,4 +1,4 @@
-from apps.apikeys.models.alerts import KeyAlert
+from apps.apikeys.models.alerts import KeyAlert, KeyNetwork
 from apps.apikeys.models.idempotency import IdempotencyRecord
 from apps.apikeys.models.keys import APIKey
 from apps.apikeys.models.oauth import AccessToken, Application, DeviceGrant, Grant, IDToken, RefreshToken
@@ -15,6 +15,7 @@ __all__ = [
     "IDToken",
     "IdempotencyRecord",
     "KeyAlert",
+    "KeyNetwork",
     "RefreshToken",
     "RequestLog",
     "UsageAddresses",

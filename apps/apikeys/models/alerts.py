@@ -51,3 +51,20 @@ class KeyAlert(TimeOrdered):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.key}"
+
+
+class KeyNetwork(models.Model):
+    """A network that a key's group was used from: what is not among them is new."""
+
+    group = models.UUIDField()
+    network = models.CharField(max_length=43, help_text="A /24 of IPv4 or a /48 of IPv6.")
+    first_seen_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["group", "network"], name="keynetwork_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.network

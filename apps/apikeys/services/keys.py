@@ -14,7 +14,7 @@ from django.utils import timezone
 from apps.apikeys import key_format
 from apps.apikeys.errors import KeyRefused
 from apps.apikeys.models import APIKey
-from apps.apikeys.services import ceilings, verified
+from apps.apikeys.services import alerts, ceilings, verified
 from apps.apikeys.services.keymaking import PURPOSE, IssuedKey, issue, move_key, publish, rotation_due
 from apps.apikeys.services.rotation import rotate
 from apps.apikeys.statuses import KeyStatus
@@ -232,6 +232,12 @@ def mark_exposed(*, key: APIKey, actor: Actor) -> None:
         if APIKey.objects.filter(pk=key.pk, exposed_at=None).update(exposed_at=timezone.now()):
             entries.record(organization=key.organization, actor=actor, action="api_key.exposed", target=key)
             publish(key, "exposed")
+            alerts.notify(
+                key,
+                alerts.Kind.EXPOSED,
+                f"{key} was sent in an address, where logs and histories keep it. Rotate it.",
+                window=key.number,
+            )
 
 
 _CHANGEABLE = ("name", "description", "scopes", "expires_at", "never_expires", "api_version", *SETTINGS)
