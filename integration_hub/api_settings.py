@@ -16,6 +16,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "apps.kernel.api.permissions.DeclaredScope",
         "apps.apikeys.restrictions.KeyRestrictions",
     ],
+    "DEFAULT_THROTTLE_CLASSES": ["apps.apikeys.limits.HubThrottle"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "apps.kernel.api.negotiation.JSONNegotiation",
     "DEFAULT_VERSIONING_CLASS": "apps.kernel.api.versions.HubVersioning",
     "DEFAULT_PAGINATION_CLASS": "apps.kernel.api.pagination.HubCursorPagination",

@@ -66,7 +66,10 @@ class Config:
     webhook_secret: str = field(repr=False)
     api_key_expiry: int
     api_key_prefix: str
-    api_rate_limit: int | None
+    api_rate_limit: int
+    hub_limits_when_down: str
+    hub_limits_timeout: int
+    hub_legacy_limit_headers: bool
 
     @property
     def embedded(self) -> bool:

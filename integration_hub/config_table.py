@@ -267,10 +267,31 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "API_RATE_LIMIT",
         "API",
-        "Requests per hour for keys and applications without limits of their own.",
-        values.whole(1, 100_000_000),
-        "no limit by the hour",
-        derived=True,
+        "Requests per hour for keys and applications without limits of their own; 0 means no limit.",
+        values.whole(0, 100_000_000),
+        "36000",
+    ),
+    Variable(
+        "HUB_LIMITS_WHEN_DOWN",
+        "API",
+        "What becomes of calls while Redis does not answer, so that limits cannot be counted for all "
+        "processes: local (each web process allows its share), open (all pass) or closed (all get 429).",
+        values.one_of("local", "open", "closed"),
+        "local",
+    ),
+    Variable(
+        "HUB_LIMITS_TIMEOUT",
+        "API",
+        "Milliseconds that a call waits for Redis to count it.",
+        values.whole(5, 10_000),
+        "50",
+    ),
+    Variable(
+        "HUB_LEGACY_LIMIT_HEADERS",
+        "API",
+        "Also send X-RateLimit-Limit, -Remaining and -Reset, besides RateLimit and RateLimit-Policy.",
+        values.boolean,
+        "false",
     ),
 )
 

@@ -10,6 +10,8 @@ import sys
 from typing import Any
 
 from django.conf import global_settings as django_settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from integration_hub.admin_settings import UNFOLD as UNFOLD
 from integration_hub.api_settings import OAUTH2_PROVIDER as OAUTH2_PROVIDER
@@ -41,7 +43,12 @@ HUB_ALLOW_HTTP = HUB.hub_allow_http
 API_KEY_PREFIX, API_KEY_EXPIRY = HUB.api_key_prefix, HUB.api_key_expiry  # days
 HUB_USAGE_SECONDS = 3  # between two writes of what API calls add up to; 0 writes none by itself
 HUB_IMPORT_MAX_BYTES = HUB.hub_import_max_mb * 2**20
-API_RATE_LIMIT = HUB.api_rate_limit  # per hour, or None
+API_RATE_LIMIT = HUB.api_rate_limit  # per hour; 0 is none
+# Where calls are counted; without Redis in the one web process.
+LIMITS_REDIS_URL, LIMITS_PREFIX = HUB.redis_url, "hub"
+LIMITS_WHEN_DOWN, LIMITS_TIMEOUT = HUB.hub_limits_when_down, HUB.hub_limits_timeout / 1000  # seconds
+LIMITS_PROCESSES = HUB.hub_workers
+LIMITS_LEGACY_HEADERS = HUB.hub_legacy_limit_headers
 WEBHOOK_MAX_RETRIES, WEBHOOK_RETRY_DELAY = HUB.webhook_max_retries, HUB.webhook_retry_delay  # ms; or None
 WEBHOOK_BACKOFF_FACTOR, WEBHOOK_TIMEOUT = HUB.webhook_backoff_factor, HUB.webhook_timeout  # ms; or None
 WEBHOOK_SECRET = HUB.webhook_secret
@@ -110,6 +117,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "apps.tenants.middleware.OrganizationMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "apps.apikeys.public_limits.PublicLimits",
 ]
 
 ROOT_URLCONF = "integration_hub.urls"
@@ -138,7 +146,13 @@ CACHES: dict[str, dict[str, Any]] = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": HUB.redis_url,
         "KEY_PREFIX": "hub",
-        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 2, "health_check_interval": 30},
+        # Tried once more at most: the client's own patience would keep every caller waiting for seconds.
+        "OPTIONS": {
+            "socket_connect_timeout": 1,
+            "socket_timeout": 2,
+            "health_check_interval": 30,
+            "retry": Retry(NoBackoff(), 1),
+        },
     }
     if HUB.redis_url
     else {
@@ -147,6 +161,13 @@ CACHES: dict[str, dict[str, Any]] = {
         "KEY_PREFIX": "hub",
     }
 }
+
+# What is counted by address (django-ratelimit): in the same place, with less patience.
+CACHES["limits"] = dict(CACHES["default"])
+if HUB.redis_url:
+    _patience = {"socket_connect_timeout": LIMITS_TIMEOUT, "socket_timeout": LIMITS_TIMEOUT}
+    CACHES["limits"]["OPTIONS"] = {**_patience, "retry": Retry(NoBackoff(), 0)}
+RATELIMIT_USE_CACHE = "limits"
 
 _store = HUB.storage_url
 STORAGES: dict[str, dict[str, Any]] = {

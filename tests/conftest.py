@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.cache import caches
 from hypothesis import settings as hypothesis_settings
 
+from apps.apikeys import limiter
 from tests.database import django_db_keepdb, django_db_modify_db_settings, django_db_setup
 
 __all__ = ["django_db_keepdb", "django_db_modify_db_settings", "django_db_setup"]
@@ -22,8 +23,11 @@ hypothesis_settings.load_profile("hub")
 def _own_cache() -> None:
     """A key prefix for each test and its threads: nothing counted in one shows in the next."""
     prefix = f"test-{secrets.token_hex(6)}"
-    settings.CACHES["default"]["KEY_PREFIX"] = prefix
-    caches["default"].key_prefix = prefix
+    for alias in ("default", "limits"):
+        settings.CACHES[alias]["KEY_PREFIX"] = prefix
+        caches[alias].key_prefix = prefix
+    settings.LIMITS_PREFIX = prefix
+    limiter.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,10 @@ class ApikeysConfig(AppConfig):
     verbose_name = "API access"
 
     def ready(self) -> None:
+        from apps.apikeys import limiter, quotas
         from apps.apikeys.api import schema as schema
         from apps.apikeys.events import EVENT_TYPES
-        from apps.apikeys.services import api_versions
+        from apps.apikeys.services import api_versions, outages, verified
         from apps.apikeys.services.idempotency import DatabaseStore
         from apps.events.catalog import event_types
         from apps.kernel.api import idempotency
@@ -23,6 +24,9 @@ class ApikeysConfig(AppConfig):
         idempotency.use(DatabaseStore())
         versions.use(api_versions.states)
         post_migrate.connect(_declare_versions, sender=self)
+        limiter.on_change(verified.forget_all)
+        limiter.on_change(quotas.forget_all)
+        limiter.on_outage(outages.notice)
 
 
 def _declare_versions(**kwargs: Any) -> None:

@@ -8,7 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.request import Request
 
-from apps.apikeys import key_format
+from apps.apikeys import key_format, limiter
 from apps.apikeys.errors import KeyInAddress, KeyRefused
 from apps.apikeys.models import APIKey
 from apps.apikeys.principals import KeyPrincipal, SessionPrincipal
@@ -56,6 +56,8 @@ class APIKeyAuthentication(BaseAuthentication):
         if text is None:
             return None
         inner: Any = request._request
+        # What is remembered is no older than this; the limits ask anew if it has become old meanwhile.
+        inner.hub_generation = limiter.generation()
         key = verified.recall(text)
         if key is None:
             taken = verified.generation()

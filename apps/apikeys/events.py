@@ -43,6 +43,21 @@ def _type(verb: str, description: str, status: str, **more: Any) -> EventType:
     return EventType(f"api_key.{verb}", description, _SCHEMA, _sample(status, **more), group="API keys")
 
 
+_OUTAGE: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "required": ["policy", "began_at", "ended_at"],
+    "properties": {
+        "policy": {
+            "type": "string",
+            "enum": ["local", "open", "closed"],
+            "description": "What becomes of calls meanwhile.",
+        },
+        "began_at": {"type": "string", "format": "date-time"},
+        "ended_at": {"type": ["string", "null"], "format": "date-time"},
+    },
+}
+
 EVENT_TYPES = (
     _type("created", "An API key was created.", "active"),
     _type(
@@ -76,5 +91,19 @@ EVENT_TYPES = (
         "active",
         text="It ends in 7 days.",
         details={"days": 7},
+    ),
+    EventType(
+        "rate_limits.degraded",
+        "Redis does not answer: calls are not counted for all processes together until it does.",
+        _OUTAGE,
+        {"policy": "local", "began_at": "2026-11-22T09:00:00Z", "ended_at": None},
+        group="API keys",
+    ),
+    EventType(
+        "rate_limits.restored",
+        "Redis answers again: limits hold for all processes together.",
+        _OUTAGE,
+        {"policy": "local", "began_at": "2026-11-22T09:00:00Z", "ended_at": "2026-11-22T09:04:10Z"},
+        group="API keys",
     ),
 )

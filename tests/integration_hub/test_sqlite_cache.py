@@ -169,12 +169,11 @@ def test_a_forked_child_uses_a_connection_of_its_own(cache: SQLiteCache) -> None
 def test_django_ratelimit_accepts_it_and_counts_exactly(
     cache: SQLiteCache, tmp_path: Path, settings: Any
 ) -> None:
-    settings.CACHES = {
-        "default": {
-            "BACKEND": "integration_hub.runtime.sqlite_cache.SQLiteCache",
-            "LOCATION": str(tmp_path / "limits.sqlite3"),
-        }
+    own = {
+        "BACKEND": "integration_hub.runtime.sqlite_cache.SQLiteCache",
+        "LOCATION": str(tmp_path / "limits.sqlite3"),
     }
+    settings.CACHES = {"default": own, settings.RATELIMIT_USE_CACHE: own}
     assert [found.id for found in check_caches(None)] == ["django_ratelimit.W001"]
 
     request = RequestFactory().get("/")

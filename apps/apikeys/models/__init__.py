@@ -1,6 +1,7 @@
 from apps.apikeys.models.alerts import KeyAlert, KeyNetwork
 from apps.apikeys.models.idempotency import IdempotencyRecord
 from apps.apikeys.models.keys import APIKey
+from apps.apikeys.models.limits import LimitOutage, RateLimit
 from apps.apikeys.models.oauth import AccessToken, Application, DeviceGrant, Grant, IDToken, RefreshToken
 from apps.apikeys.models.usage import RequestLog, UsageAddresses, UsageBucket
 from apps.apikeys.models.versions import ApiVersion
@@ -16,6 +17,8 @@ __all__ = [
     "IdempotencyRecord",
     "KeyAlert",
     "KeyNetwork",
+    "LimitOutage",
+    "RateLimit",
     "RefreshToken",
     "RequestLog",
     "UsageAddresses",

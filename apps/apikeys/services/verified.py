@@ -1,8 +1,9 @@
 """Keys that were verified a moment ago, and the one statement that finds a key.
 
 A warm call costs no SQL: a verified key is kept in this process for five seconds. Revoking, suspending,
-rotating or changing a key takes it out at once here, and within those seconds in other processes. The end of
-its life is compared at every call, so it is exact everywhere.
+rotating or changing a key takes it out at once here, and in other processes at their next call, which the
+limiter tells (only while Redis is away, within those seconds). The end of its life is compared at every call,
+so it is exact everywhere.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from apps.apikeys import limiter
 from apps.apikeys.models import APIKey
 
 SECONDS = 5.0
@@ -59,7 +61,7 @@ def remember(text: str, key: APIKey, taken: int) -> None:
 def forget(key_id: UUID) -> None:
     """No longer trust what is remembered of a key: now, and again when the running transaction commits."""
     _forget(key_id)
-    transaction.on_commit(lambda: _forget(key_id))
+    transaction.on_commit(limiter.bump)
 
 
 def forget_all() -> None:
