@@ -44,6 +44,8 @@ ENTRIES: list[Entry] = [
     Entry("Old lines of the integrations' log", "connectors.sweep_logs", "maintenance", seconds=3600),
     Entry("Events that wait for their subscribers", "events.sweep", "webhooks", seconds=5),
     Entry("Webhook deliveries that are due", "webhooks.sweep", "webhooks", seconds=5),
+    Entry("The audit log since its last anchor", "audit.verify_new", "maintenance", seconds=3600),
+    Entry("The whole audit log", "audit.verify", "maintenance", at=crontab(hour="2", minute="40")),
     Entry("Old numbers of API usage", "apikeys.thin_usage", "maintenance", seconds=600),
     Entry("API keys at the end of their lives", "apikeys.expire_keys", "maintenance", seconds=60),
     Entry("API keys that are rotated by their policy", "apikeys.rotate_due", "maintenance", seconds=300),
