@@ -27,7 +27,12 @@ class SealedJSON(_Text):
     def from_db_value(
         self, value: str | None, expression: Expression, connection: BaseDatabaseWrapper
     ) -> Any:
-        return {} if value is None else json.loads(value)
+        if value is None:
+            return {}
+        try:
+            return json.loads(value)
+        except ValueError:  # not written by the hub: the verification says so, and pages still open
+            return {"(unreadable)": value[:1000]}
 
     def get_prep_value(self, value: Any) -> str:
         return canonical(value)
@@ -41,9 +46,9 @@ class SealedJSON(_Text):
 
 def canonical(value: Any) -> str:
     """One text for one value: sorted keys, no spaces, ASCII."""
-    if isinstance(value, str):
-        return value  # a lookup's text, such as changes__icontains
-    return json.dumps(value or {}, cls=DjangoJSONEncoder, sort_keys=True, separators=(",", ":"))
+    return json.dumps(
+        {} if value is None else value, cls=DjangoJSONEncoder, sort_keys=True, separators=(",", ":")
+    )
 
 
 class AuditEntry(TimeOrdered):
@@ -107,12 +112,8 @@ class AuditChain(models.Model):
     """How long a chain is and how it ends, sealed: what shows that its tail was cut off. Locked to append."""
 
     chain = models.CharField(max_length=36, primary_key=True, editable=False)
-    organization = models.OneToOneField(
-        "tenants.Organization",
-        on_delete=models.PROTECT,
-        related_name="audit_chain",
-        null=True,
-        editable=False,
+    organization = models.ForeignKey(
+        "tenants.Organization", on_delete=models.PROTECT, related_name="+", null=True, editable=False
     )
     length = models.PositiveBigIntegerField(default=0, editable=False)
     last_hash = models.CharField(max_length=64, blank=True, editable=False)

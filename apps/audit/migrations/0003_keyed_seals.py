@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='auditchain',
             name='organization',
-            field=models.OneToOneField(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='audit_chain', to='tenants.organization'),
+            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.organization'),
         ),
         migrations.RunPython(seal_chains, migrations.RunPython.noop),
     ]
