@@ -38,7 +38,7 @@ DESCRIPTION = """\
 Records, integrations, jobs, events and webhooks of one organization.
 
 **Authentication.** Send an API key: `Authorization: Bearer sk_live_…`. Keys are made in the admin or at
-`POST /api/v1/api-keys`. Each operation names the scope that it needs.
+`POST api-keys`. Each operation names the scope that it needs.
 
 **Errors** are problem details (RFC 9457): `code` is for programs, `detail` for people, `errors` points at
 each wrong value.
@@ -50,6 +50,8 @@ answer.
 
 **Editing.** `GET` answers with an `ETag`; send it as `If-Match` when you change the object, and nobody's
 change is lost.
+
+The [guides](/api/docs/getting-started) tell more; the [changelog](/api/changelog) what differs between versions.
 """
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {

@@ -9,6 +9,7 @@
   window.ui = SwaggerUIBundle({
     ...settings,
     url: place.dataset.schema,
+    oauth2RedirectUrl: place.dataset.oauthReturn,
     domNode: place,
     presets: [SwaggerUIBundle.presets.apis],
     plugins: [SwaggerUIBundle.plugins.DownloadUrl],
@@ -22,4 +23,6 @@
       return request;
     },
   });
+  // A public client: its id is typed into the dialog, the proof key is made here.
+  window.ui.initOAuth({ usePkceWithAuthorizationCodeGrant: true });
 })();

@@ -9,7 +9,8 @@ from django.core.management import call_command
 from django.test import Client
 from drf_spectacular.validation import validate_schema
 
-from apps.kernel.api.docs import document, guides
+from apps.kernel.api.docs import document
+from apps.kernel.api.guides import as_one_text
 from apps.kernel.api.versions import versions
 from integration_hub.management.commands.openapi import path_of, text_of
 
@@ -75,18 +76,6 @@ def test_every_reference_leads_somewhere(revision: str) -> None:
     walk(made)
 
 
-@pytest.mark.parametrize("page", ["docs", "redoc", "changelog", "errors"])
-def test_the_pages_need_no_other_host(page: str) -> None:
-    response = Client().get(f"/api/{page}")
-    assert response.status_code == 200
-    text = response.content.decode()
-    for attribute in ('src="', 'href="', "url("):
-        for part in text.split(attribute)[1:]:
-            address = part.split('"')[0].split(")")[0]
-            assert address.startswith(("/", "#", "data:", "https://www.rfc-editor.org/")), address
-    assert "http" not in response["Content-Security-Policy"]
-
-
 def test_the_document_is_served_as_json_and_yaml_and_remembered() -> None:
     client = Client()
     answer = client.get("/api/schema")
@@ -97,5 +86,5 @@ def test_the_document_is_served_as_json_and_yaml_and_remembered() -> None:
     assert client.get("/api/schema?version=v99").status_code == 404
     assert client.get("/api/schema?colour=red").status_code == 400
     with_guides = client.get("/api/schema?guides=true").json()["info"]["description"]
-    assert guides() in with_guides
+    assert as_one_text() in with_guides
     assert "# Getting started" in with_guides

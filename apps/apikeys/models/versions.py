@@ -67,6 +67,7 @@ class ApiVersion(TimeOrdered, Stamped):
             default_revision=self.default_revision,
             flags=dict(self.flags),
             successor=self.successor,
+            note=self.note,
         )
 
     def status_at(self, now: datetime | None = None) -> str:

@@ -81,6 +81,7 @@ class State:
     default_revision: date | None = None
     flags: Mapping[str, bool] = field(default_factory=dict)
     successor: str = ""
+    note: str = ""
 
     def is_deprecated(self, now: datetime) -> bool:
         return self.deprecated_at is not None and self.deprecated_at <= now
