@@ -136,6 +136,12 @@ def contestants() -> dict[str, Contestant]:
 
 def give_limits(key: Any, *, per_minute: int) -> None:
     """Limits of a key's own by the minute, hour and day, and a burst."""
+    from apps.apikeys.services import limits
+    from apps.tenants.principals import SYSTEM
+
+    numbers = {"per_minute": per_minute, "per_hour": per_minute * 60, "per_day": per_minute * 1000}
+    whole = {**numbers, "burst": per_minute}
+    limits.put(target=limits.of_key(key), actor=SYSTEM, whole=whole)
 
 
 def run(backend: str, quick: bool = False) -> list[Figure]:

@@ -13,8 +13,11 @@ from rest_framework.test import APIClient
 from apps.apikeys import limiter, limits, quotas
 from apps.apikeys.limiter.core import CLOSED, LOCAL, OPEN, Limiter
 from apps.apikeys.limiter.remote import RedisStore
-from apps.apikeys.models import RateLimit
+from apps.apikeys.models import Application, RateLimit
+from apps.apikeys.principals import Subject
 from apps.apikeys.services import keys
+from apps.apikeys.services import limits as rate_limits
+from apps.audit.models import AuditEntry
 from apps.tenants.models import Organization
 from apps.tenants.principals import SYSTEM
 from tests.apikeys.conftest import Issue, client_of
@@ -274,3 +277,141 @@ def test_public_views_are_limited_by_address(db: None) -> None:
     # One customer's IPv6 addresses are one.
     assert [call(REMOTE_ADDR=f"2001:db8:1:2::{n:x}") for n in range(1, 6)] == [True] * 3 + [False] * 2
     assert call(REMOTE_ADDR="2001:db8:1:3::1")
+
+
+# --- over the API
+
+
+def put(client: APIClient, path: str, body: dict[str, Any]) -> Any:
+    return client.put(path, body, format="json")
+
+
+@pytest.mark.parametrize("address", ["/api/v1/api-keys/{}/rate-limits", "/api/v1/security/rate-limits/{}"])
+def test_limits_are_set_and_hold_from_the_next_call(
+    acme: Organization, issue: Issue, address: str, django_capture_on_commit_callbacks: Any
+) -> None:
+    boss, issued = client_of(issue(acme).secret), issue(acme)
+    worker = client_of(issued.secret)
+    assert statuses(worker, 1) == [200]
+    path = address.format(issued.key.number)
+    body = {
+        "requests_per_minute": 3,
+        "burst_limit": 3,
+        "endpoints": [{"endpoint": "GET /datasets*", "requests_per_minute": 1}],
+    }
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = put(boss, path, body)
+    assert answer.status_code == 200, answer.json()
+    told = answer.json()
+    assert told["requests_per_minute"] == 3
+    assert told["requests_per_hour"] is None
+    assert told["endpoints"][0]["endpoint"] == "GET /datasets*"
+    assert {(item["name"], item["limit"], item["source"]) for item in told["effective"]} == {
+        ("minute", 3, "key"),
+        ("hour", 36000, "installation"),
+        ("burst", 3, "key"),
+        ("minute GET /datasets*", 1, "key"),
+    }
+    assert statuses(worker, 2) == [200, 429]
+    assert statuses(worker, 3, KEYS) == [200, 200, 429]
+    now = boss.get(path).json()
+    assert now["throttled"] is True
+    assert now["throttled_until"]
+    assert next(item for item in now["effective"] if item["name"] == "minute")["remaining"] == 0
+    # Another PUT replaces everything.
+    with django_capture_on_commit_callbacks(execute=True):
+        told = put(boss, path, {}).json()
+    assert told["endpoints"] == []
+    assert [item["source"] for item in told["effective"]] == ["installation"]
+    assert statuses(worker, 3) == [200] * 3
+    entries = AuditEntry.objects.filter(organization=acme, action="rate_limit.changed").order_by("sequence")
+    assert [entry.object_ref for entry in entries] == [issued.key.number] * 2
+    assert entries[0].changes["per_minute"] == [None, 3]
+    assert entries[1].changes["GET /datasets* per_minute"] == [1, None]
+
+
+def test_nobody_sets_their_own_limits(acme: Organization, issue: Issue) -> None:
+    issued = issue(acme)
+    client = client_of(issued.secret)
+    for path in (f"{KEYS}/{issued.key.number}/rate-limits", "/api/v1/security/rate-limits"):
+        refused = put(client, path, {"requests_per_minute": 10_000})
+        assert refused.status_code == 403
+        assert refused.json()["code"] == "own_limits"
+    successor = keys.rotate(key=issued.key, actor=SYSTEM)
+    assert put(client_of(successor.secret), f"{KEYS}/{issued.key.number}/rate-limits", {}).status_code == 403
+
+
+def test_limits_of_another_organization_are_not_there(
+    acme: Organization, globex: Organization, issue: Issue
+) -> None:
+    client, foreign = client_of(issue(acme).secret), issue(globex)
+    for path in (
+        f"{KEYS}/{foreign.key.number}0/rate-limits",
+        f"{KEYS}/{foreign.key.public_id}/rate-limits",
+        f"/api/v1/security/rate-limits/{foreign.key.public_id}",
+        "/api/v1/oauth-applications/nobody/rate-limits",
+    ):
+        assert client.get(path).status_code == 404
+        assert put(client, path, {}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"requests_per_minute": 0}, "/requests_per_minute"),
+        ({"requests_per_day": 10**12}, "/requests_per_day"),
+        ({"burst_limit": "many"}, "/burst_limit"),
+        ({"requests": 3}, "/requests"),
+        ({"endpoints": [{"endpoint": "records", "requests_per_minute": 1}]}, "/endpoints/0/endpoint"),
+        ({"endpoints": [{"endpoint": 'GET /"x', "requests_per_minute": 1}]}, "/endpoints/0/endpoint"),
+        ({"endpoints": [{"endpoint": "GET /x"}]}, "/endpoints/0"),
+        (
+            {
+                "endpoints": [
+                    {"endpoint": "GET /x", "requests_per_minute": 1},
+                    {"endpoint": "GET  /x", "requests_per_day": 1},
+                ]
+            },
+            "/endpoints/1/endpoint",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    acme: Organization, issue: Issue, body: dict[str, Any], pointer: str
+) -> None:
+    client, other = client_of(issue(acme).secret), issue(acme)
+    refused = put(client, f"{KEYS}/{other.key.number}/rate-limits", body)
+    assert refused.status_code == 422
+    assert pointer in [error["pointer"] for error in refused.json()["errors"]]
+    assert not RateLimit.objects.exists()
+
+
+def test_an_application_has_limits_like_a_key(
+    acme: Organization, issue: Issue, django_capture_on_commit_callbacks: Any
+) -> None:
+    application = Application.objects.create(
+        organization=acme,
+        name="Shop",
+        client_type="confidential",
+        authorization_grant_type="client-credentials",
+    )
+    client = client_of(issue(acme).secret)
+    path = f"/api/v1/oauth-applications/{application.client_id}/rate-limits"
+    with django_capture_on_commit_callbacks(execute=True):
+        assert put(client, path, {"requests_per_day": 5}).status_code == 200
+    assert client.get(path).json()["requests_per_day"] == 5
+    plan = quotas.rules_of(acme.pk).plan_for(
+        acme.pk, Subject("application", application.client_id), "GET", "/x"
+    )
+    assert plan.policy == '"hour";q=36000;w=3600, "day";q=5;w=86400'
+
+
+def test_resetting_gives_everything_back(acme: Organization, issue: Issue) -> None:
+    issued = issue(acme)
+    for_key(acme, issued, per_minute=2, burst=2)
+    for_key(acme, issued, endpoint="/datasets", per_minute=2)
+    client = client_of(issued.secret)
+    assert statuses(client, 3) == [200, 200, 429]
+    rate_limits.reset(target=rate_limits.of_key(issued.key), actor=SYSTEM)
+    assert statuses(client, 3) == [200, 200, 429]
+    assert AuditEntry.objects.filter(action="rate_limit.reset", object_ref=issued.key.number).exists()

@@ -1,5 +1,6 @@
 from django.urls import path
 
+from apps.apikeys.api.limits import ApplicationLimitsView, KeyLimitsView, OrganizationLimitsView
 from apps.apikeys.api.versions import VersionChangesView, VersionListView, VersionView
 from apps.apikeys.api.views import APIKeyViewSet, CollectView, CurrentKeyView
 from apps.kernel.api.routers import HubRouter
@@ -10,6 +11,10 @@ router.register("api-keys", APIKeyViewSet, basename="api-key")
 urlpatterns = [
     path("api-keys/current", CurrentKeyView.as_view()),
     path("api-keys/current/collect", CollectView.as_view()),
+    path("api-keys/<str:id>/rate-limits", KeyLimitsView.as_view()),
+    path("security/rate-limits", OrganizationLimitsView.as_view()),
+    path("security/rate-limits/<str:id>", KeyLimitsView.as_view()),
+    path("oauth-applications/<str:id>/rate-limits", ApplicationLimitsView.as_view()),
     *router.urls,
     path("versions", VersionListView.as_view()),
     path("versions/<str:version_name>", VersionView.as_view()),
