@@ -333,7 +333,7 @@ def test_limits_are_set_and_hold_from_the_next_call(
 def test_nobody_sets_their_own_limits(acme: Organization, issue: Issue) -> None:
     issued = issue(acme)
     client = client_of(issued.secret)
-    for path in (f"{KEYS}/{issued.key.number}/rate-limits", "/api/v1/security/rate-limits"):
+    for path in (f"{KEYS}/{issued.key.number}/rate-limits", "/api/v1/security/default-rate-limits"):
         refused = put(client, path, {"requests_per_minute": 10_000})
         assert refused.status_code == 403
         assert refused.json()["code"] == "own_limits"

@@ -14,7 +14,7 @@ from apps.apikeys.limiter.plans import SECOND
 from apps.apikeys.models import APIKey, Application, RateLimit
 from apps.apikeys.principals import subject_of
 from apps.apikeys.services import limits
-from apps.apikeys.services.limits import MOST, MOST_ENDPOINTS, Target
+from apps.apikeys.services.limits import MOST, Target
 from apps.kernel.api.serializers import StrictSerializer
 from apps.kernel.api.views import HubAPIView, find
 from apps.kernel.errors import NotFound
@@ -56,7 +56,7 @@ class EndpointLimitsSerializer(_Numbers):
 class RateLimitsSerializer(_Numbers):
     """What is set. It replaces everything that was set before."""
 
-    endpoints = EndpointLimitsSerializer(many=True, required=False, max_length=MOST_ENDPOINTS)
+    endpoints = EndpointLimitsSerializer(many=True, required=False)
 
 
 class EffectiveLimitSerializer(serializers.Serializer[Any]):
@@ -67,7 +67,7 @@ class EffectiveLimitSerializer(serializers.Serializer[Any]):
     window_seconds = serializers.IntegerField()
     remaining = serializers.IntegerField()
     reset_seconds = serializers.IntegerField(help_text="After so many seconds one more call is allowed.")
-    source = serializers.ChoiceField(
+    source = serializers.ChoiceField(  # type: ignore[assignment]
         [("installation", "installation"), *((str(kind), str(kind)) for kind in RateLimit.For)],
         help_text="Where it is set.",
     )

@@ -12,7 +12,7 @@ urlpatterns = [
     path("api-keys/current", CurrentKeyView.as_view()),
     path("api-keys/current/collect", CollectView.as_view()),
     path("api-keys/<str:id>/rate-limits", KeyLimitsView.as_view()),
-    path("security/rate-limits", OrganizationLimitsView.as_view()),
+    path("security/default-rate-limits", OrganizationLimitsView.as_view()),
     path("security/rate-limits/<str:id>", KeyLimitsView.as_view()),
     path("oauth-applications/<str:id>/rate-limits", ApplicationLimitsView.as_view()),
     *router.urls,

@@ -145,7 +145,8 @@ def save(
         subject_id=target.id,
         endpoint=endpoint,
     )
-    if twins.exclude(pk=rule.pk if rule is not None else None).exists():
+    others = twins if rule is None else twins.exclude(pk=rule.pk)
+    if others.exists():
         errors.append(
             FieldError("/endpoint", "duplicate", "There is a rule for these calls already: change it.")
         )
