@@ -17,7 +17,7 @@ def test_a_key_is_shown_once_opens_the_api_and_ends(page: Page, hub: Hub) -> Non
     page.goto("/admin/")
     page.get_by_role("link", name="Create an API key").first.click()
     page.fill("input[name=name]", "Reporting")
-    page.fill("textarea[name=chosen]", "records:read")
+    page.check("input[name=chosen][value='records:read']")
     page.get_by_role("button", name="Save", exact=True).click()
     key = page.locator("#api-key").inner_text()
     assert key.startswith("sk_live_")

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from apps.apikeys.admin.scope_grid import ScopesField
 from apps.apikeys.models import APIKey
-from apps.apikeys.services.keys import ALL_PERMISSIONS, DEFAULT_PERMISSIONS, RESTRICTIONS
+from apps.apikeys.services.keys import (
+    ALERTS,
+    ALL_PERMISSIONS,
+    DEFAULT_PERMISSIONS,
+    RESTRICTIONS,
+    ROTATION,
+)
 from apps.kernel.admin import MonoTextarea
+from apps.kernel.admin.display import duration
+from apps.kernel.api.versions import versions
 from apps.kernel.errors import FieldError, InvalidInput
-from apps.tenants.roles import SCOPES
 
 EVERYTHING, READING, CHOSEN = "everything", "reading", "chosen"
 
@@ -43,9 +51,15 @@ def _lines(label: str, help_text: str) -> LinesField:
     return LinesField(label=label, required=False, widget=MonoTextarea({"rows": 3}), help_text=help_text)
 
 
-def _resources() -> str:
-    names = {scope.partition(":")[0] for scopes in SCOPES.values() for scope in scopes} - {"*"}
-    return ", ".join(sorted(names))
+def _seconds(choices: tuple[tuple[str, str], ...], **more: Any) -> forms.TypedChoiceField:
+    return forms.TypedChoiceField(choices=choices, coerce=int, widget=UnfoldAdminSelectWidget, **more)
+
+
+def _with(choices: tuple[tuple[str, str], ...], value: int) -> tuple[tuple[str, str], ...]:
+    """The choices, and the present value if it is none of them."""
+    if str(value) in dict(choices):
+        return choices
+    return (*choices, (str(value), duration(value)))
 
 
 class KeyForm(forms.ModelForm):
@@ -54,10 +68,9 @@ class KeyForm(forms.ModelForm):
     description = forms.CharField(
         required=False, max_length=2000, widget=UnfoldAdminTextareaWidget({"rows": 2})
     )
-    scopes = LinesField(
+    scopes = ScopesField(
         required=False,
-        widget=MonoTextarea({"rows": 5}),
-        help_text="One a line. They can be taken away, never added: create another key for more.",
+        help_text="Scopes can be taken away, never added: create another key for more.",
     )
     allowed_resources = _lines(
         "Only these resources", "Ids or datasets of which a call's address must name one, such as clients."
@@ -72,6 +85,8 @@ class KeyForm(forms.ModelForm):
         "Only from these pages", "Hosts such as *.example.com, or beginnings of addresses."
     )
     allowed_user_agents = _lines("Only these user agents", "Patterns, such as Shop/*.")
+    rotation_overlap = _seconds(OVERLAPS, label="The old key ends", help_text="Until then both keys work.")
+    alert_emails = _lines("Tell", "E-mail addresses. Empty: the organization's owners and administrators.")
 
     class Meta:
         model = APIKey
@@ -85,8 +100,39 @@ class KeyForm(forms.ModelForm):
             "can_admin",
             "expires_at",
             "never_expires",
+            "api_version",
             *RESTRICTIONS,
+            *ROTATION,
+            *ALERTS,
         )
+        widgets: ClassVar[dict[str, Any]] = {"api_version": UnfoldAdminSelectWidget}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "api_version" in self.fields:
+            names = [(spec.name, spec.name) for spec in versions.all()]
+            held = self.instance.api_version
+            if held and held not in dict(names):
+                names.append((held, held))
+            field = forms.ChoiceField(
+                label="API version",
+                required=False,
+                choices=[("", "The organization's, else the oldest"), *names],
+                widget=UnfoldAdminSelectWidget,
+                help_text="Answers addresses that name no version.",
+            )
+            self.fields["api_version"] = field
+        if "rotation_overlap" in self.fields:
+            overlap: Any = self.fields["rotation_overlap"]
+            overlap.choices = _with(OVERLAPS, self.instance.rotation_overlap)
+        if "scopes" in self.fields and not self.instance._state.adding:
+            grid: Any = self.fields["scopes"].widget
+            grid.ceiling = frozenset(self.instance.scopes)
+        if "signature_required" in self.fields and not self.instance._state.adding:
+            field_ = self.fields["signature_required"]
+            if not self.instance.signing_secret:
+                field_.disabled = True
+                field_.help_text = "Make a signing secret first: that also asks for signed calls."
 
     def attributes(self, values: dict[str, Any]) -> dict[str, Any]:
         """The services' names for what the form holds."""
@@ -108,12 +154,8 @@ class NewKeyForm(KeyForm):
         widget=UnfoldAdminSelectWidget,
     )
     scopes = None  # type: ignore[assignment]
-    chosen = LinesField(
-        label="Scopes",
-        required=False,
-        widget=MonoTextarea({"rows": 5}),
-        help_text="One a line, as resource:action. Actions are read, write, delete, manage, *. Resources are "
-        f"{_resources()}.",
+    chosen = ScopesField(
+        label="Scopes", required=False, help_text="What the key may do, and to what. “All” covers its row."
     )
 
     class Meta(KeyForm.Meta):
@@ -136,7 +178,7 @@ class NewKeyForm(KeyForm):
     def clean(self) -> dict[str, Any] | None:
         values = super().clean() or self.cleaned_data
         if values.get("access") == CHOSEN and not values.get("chosen"):
-            self.add_error("chosen", "Name at least one scope, such as records:read.")
+            self.add_error("chosen", "Tick at least one scope, such as Records, Read.")
         return values
 
     def attributes(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +196,9 @@ def placed(error: InvalidInput) -> InvalidInput:
     errors = []
     for item in error.errors:
         parts = item.pointer.strip("/").split("/")
-        name = parts[1] if parts[0] == "security" and len(parts) > 1 else parts[0]
+        nested = parts[0] in ("security", "alerts", "rotation_policy") and len(parts) > 1
+        name = parts[1] if nested else parts[0]
+        name = {"every_days": "rotate_every_days", "overlap_seconds": "rotation_overlap"}.get(name, name)
         errors.append(FieldError(f"/{'chosen' if name == 'scopes' else name}", item.code, item.detail))
         if name == "scopes":
             errors.append(FieldError("/scopes", item.code, item.detail))

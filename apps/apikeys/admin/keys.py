@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -9,11 +10,15 @@ from django.contrib import admin, messages
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.html import format_html
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 
+from apps.apikeys.activity import Activity
 from apps.apikeys.admin.forms import KeyForm, NewKeyForm, ReasonForm, RotateForm, placed
+from apps.apikeys.admin.key_pages import KeyChangeList, summary_of
 from apps.apikeys.models import APIKey
-from apps.apikeys.services import ceilings, keys
+from apps.apikeys.services import ceilings, keys, rotation
+from apps.apikeys.services.keymaking import IssuedKey
 from apps.apikeys.statuses import KeyStatus
 from apps.kernel.admin import (
     HubModelAdmin,
@@ -24,17 +29,32 @@ from apps.kernel.admin import (
     confirm_action,
     mono,
     muted,
+    sparkline,
     status_badge,
 )
+from apps.kernel.admin.changelist import HubChangeList
 from apps.kernel.errors import InvalidInput
 
-_RESTRICTIONS = (
-    ("allowed_resources", "allowed_endpoints"),
+_SOURCES = (
     ("ip_whitelist", "ip_blacklist"),
     ("allowed_origins", "allowed_referers"),
     ("allowed_user_agents", "max_request_size"),
-    "require_https",
+    ("require_https", "signature_required"),
 )
+_REACH = (("allowed_resources", "allowed_endpoints"), "api_version")
+_ROTATION = (("rotate_every_days", "rotation_overlap"),)
+_ALERTS = (
+    ("notify_on_high_usage", "usage_threshold"),
+    ("notify_on_suspicious_activity", "notify_on_expiration"),
+    "alert_emails",
+)
+_TABS = (
+    ("Reach", {"classes": ("tab",), "fields": _REACH}),
+    ("Where from", {"classes": ("tab",), "fields": _SOURCES}),
+    ("Rotation", {"classes": ("tab",), "fields": _ROTATION}),
+    ("Alerts", {"classes": ("tab",), "fields": _ALERTS}),
+)
+_SOON = timedelta(days=7)
 _PERMISSIONS = ("can_read", "can_write", "can_delete", "can_admin")
 
 
@@ -42,8 +62,8 @@ _PERMISSIONS = ("can_read", "can_write", "can_delete", "can_admin")
 class APIKeyAdmin(HubModelAdmin):
     scope_resource = "api-keys"
     audit_name = "api_key"
-    list_display = ("named", "beginning", "state", "kind", "may", "used", "ends")
-    list_filter = ("status", "environment", "key_type")
+    list_display = ("named", "beginning", "state", "kind", "may", "last_day", "used", "ends")
+    list_filter = ("status", "environment", "key_type", "signature_required", "created_by")
     search_fields = ("name__istartswith", "number__istartswith", "prefix__istartswith")
     search_help_text = "Search by the beginning of name, number or key"
     palette_fields = ("number", "name")
@@ -51,12 +71,16 @@ class APIKeyAdmin(HubModelAdmin):
     sortable_by = ()
     can_delete = False
     actions = ("suspend", "revoke")
-    actions_detail = ("rotate", "suspend", "resume", "revoke")
+    actions_detail = ("collect", "rotate", "signing_secret", "suspend", "resume", "revoke")
+    change_form_before_template = "hub/apikeys/summary.html"
     empty_icon = "key"
     empty_title = "No API keys yet"
     empty_text = "A program that calls the API shows a key. It is shown once, and can be ended at any moment."
     add_label = "Create an API key"
-    conditional_fields = {"chosen": "access == 'chosen'"}
+    conditional_fields = {
+        "chosen": "access == 'chosen'",
+        "usage_threshold": "notify_on_high_usage == true",
+    }
     readonly_fields = (
         "number",
         "beginning",
@@ -91,10 +115,7 @@ class APIKeyAdmin(HubModelAdmin):
                 "expires_at",
                 "never_expires",
             )
-            return (
-                (None, {"fields": first}),
-                ("Restrictions", {"classes": ("tab",), "fields": _RESTRICTIONS}),
-            )
+            return ((None, {"fields": first}), *_TABS)
         facts = (
             ("number", "beginning"),
             ("key_type", "environment"),
@@ -107,7 +128,7 @@ class APIKeyAdmin(HubModelAdmin):
                 None,
                 {"fields": ("name", "description", "scopes", _PERMISSIONS, "expires_at", "never_expires")},
             ),
-            ("Restrictions", {"classes": ("tab",), "fields": _RESTRICTIONS}),
+            *_TABS,
             ("About this key", {"classes": ("tab",), "fields": facts}),
         )
 
@@ -129,8 +150,14 @@ class APIKeyAdmin(HubModelAdmin):
     @admin.display(description="Status")
     def state(self, obj: APIKey) -> str:
         status = KeyStatus.EXPIRED if obj.status == KeyStatus.ACTIVE and obj.is_expired else obj.status
-        shown = status_badge(status)
-        return format_html("{} {}", shown, badge("exposed", "bad")) if obj.exposed_at else shown
+        shown = [status_badge(status)]
+        if obj.exposed_at:
+            shown.append(badge("exposed", "bad"))
+        if obj.is_waiting:
+            shown.append(badge("to collect", "warn"))
+        elif status == KeyStatus.ACTIVE and obj.expires_at and obj.expires_at - timezone.now() < _SOON:
+            shown.append(badge("ends soon", "warn"))
+        return format_html_join(" ", "{}", ((one,) for one in shown))
 
     @admin.display(description="Type")
     def kind(self, obj: APIKey) -> str:
@@ -144,6 +171,12 @@ class APIKeyAdmin(HubModelAdmin):
             return muted("nothing")
         more = [f"+{len(obj.scopes) - 3}"] if len(obj.scopes) > 4 else []
         return chips([*(obj.scopes[:3] if more else obj.scopes), *more])
+
+    @admin.display(description="Last day")
+    def last_day(self, obj: Any) -> str:
+        activity: Activity = obj.activity
+        label = f"{activity.calls:,} calls, {activity.failed:,} failed"
+        return sparkline([hour.succeeded + hour.failed for hour in activity.hours], label=label, width=90)
 
     @admin.display(description="Last used")
     def used(self, obj: APIKey) -> str:
@@ -165,6 +198,24 @@ class APIKeyAdmin(HubModelAdmin):
     def exposed(self, obj: APIKey) -> str:
         return ago(obj.exposed_at) if obj.exposed_at else muted("never")
 
+    # --- the page
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[HubChangeList]:
+        return KeyChangeList
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        key = self.get_object(request, object_id)
+        summary = None if key is None else summary_of(self, key)
+        return super().change_view(
+            request, object_id, form_url, {"summary": summary, **(extra_context or {})}
+        )
+
     # --- writing
 
     def service_create(
@@ -180,7 +231,7 @@ class APIKeyAdmin(HubModelAdmin):
             )
         except InvalidInput as exc:
             raise placed(exc) from None
-        request.hub_new_key = issued.secret  # type: ignore[attr-defined]
+        request.hub_issued = issued  # type: ignore[attr-defined]
         return issued.key
 
     def service_update(
@@ -201,18 +252,19 @@ class APIKeyAdmin(HubModelAdmin):
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponse:
-        return self._shown_once(request, obj, request.hub_new_key, f"{obj} was created")  # type: ignore[attr-defined]
+        return self._shown_once(request, request.hub_issued, f"{obj} was created")  # type: ignore[attr-defined]
 
-    def _shown_once(self, request: HttpRequest, key: APIKey, secret: str, title: str) -> HttpResponse:
+    def _shown_once(self, request: HttpRequest, issued: IssuedKey, title: str) -> HttpResponse:
         """The key, this once; nothing may keep the page."""
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": title,
-            "key": key,
-            "secret": secret,
+            "key": issued.key,
+            "secret": issued.secret,
+            "signing_secret": issued.signing_secret,
             "base_url": request.build_absolute_uri("/api/v1/"),
-            "back": self.object_url(key),
+            "back": self.object_url(issued.key),
         }
         request.current_app = self.admin_site.name
         response = TemplateResponse(request, "hub/apikeys/key.html", context)
@@ -236,6 +288,12 @@ class APIKeyAdmin(HubModelAdmin):
         return self.has_write_permission(request) and (
             object_id is None or self._status(request, object_id) == KeyStatus.ACTIVE
         )
+
+    def has_collect_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        if not self.has_write_permission(request):
+            return False
+        key = None if object_id is None else self.get_object(request, str(object_id))
+        return object_id is None or (key is not None and key.is_waiting)
 
     def has_resume_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self.has_write_permission(request) and (
@@ -264,7 +322,38 @@ class APIKeyAdmin(HubModelAdmin):
             overlap=form.overlap_of(),
             ceiling=self._ceiling(request),
         )
-        return self._shown_once(request, issued.key, issued.secret, f"{issued.key} takes the old key's place")
+        return self._shown_once(request, issued, f"{issued.key} takes the old key's place")
+
+    @confirm_action(
+        description="Collect",
+        title="Collect {object}?",
+        icon="key",
+        permissions=["collect"],
+        text="The key is shown once, to you. After that nobody can see it.",
+    )
+    def collect(self, request: HttpRequest, objects: models.QuerySet[APIKey]) -> HttpResponse:
+        issued = rotation.collect(
+            key=objects.get(),
+            actor=request.actor,  # type: ignore[attr-defined]
+            ceiling=self._ceiling(request),
+        )
+        return self._shown_once(request, issued, f"{issued.key}, made by its rotation policy")
+
+    @confirm_action(
+        description="Signing secret",
+        title="Make a signing secret for {object}?",
+        icon="draw",
+        permissions=["use"],
+        text="It is shown once. From then on every call with the key must be signed with it; a former one "
+        "stops working at once.",
+    )
+    def signing_secret(self, request: HttpRequest, objects: models.QuerySet[APIKey]) -> HttpResponse:
+        issued = rotation.renew_signing_secret(
+            key=objects.get(),
+            actor=request.actor,  # type: ignore[attr-defined]
+            ceiling=self._ceiling(request),
+        )
+        return self._shown_once(request, issued, f"A signing secret for {issued.key}")
 
     @confirm_action(
         description="Suspend",
