@@ -47,6 +47,9 @@ ENTRIES: list[Entry] = [
     Entry("The audit log since its last anchor", "audit.verify_new", "maintenance", seconds=3600),
     Entry("The whole audit log", "audit.verify", "maintenance", at=crontab(hour="2", minute="40")),
     Entry("Old numbers of API usage", "apikeys.thin_usage", "maintenance", seconds=600),
+    Entry("Inbound webhooks that wait to be worked off", "webhooks.inbound_sweep", "webhooks", seconds=5),
+    Entry("Providers that have fallen silent", "webhooks.inbound_watch", "maintenance", seconds=300),
+    Entry("Old inbound webhooks", "webhooks.inbound_retention", "maintenance", seconds=3600),
     Entry("API keys at the end of their lives", "apikeys.expire_keys", "maintenance", seconds=60),
     Entry("API keys that are rotated by their policy", "apikeys.rotate_due", "maintenance", seconds=300),
     Entry(

@@ -8,11 +8,19 @@ class WebhooksConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.events.catalog import Subscriber, event_types, subscribers
+        from apps.events.inbound import Effect, SecretChange, effects, secret_changes
         from apps.webhooks.admin import cards
         from apps.webhooks.events import EVENT_TYPES
+        from apps.webhooks.inbound import schemes
+        from apps.webhooks.services.inbound import effects as own
+        from apps.webhooks.services.inbound.receivers import secret_changed
         from apps.webhooks.services.intake import take, wants
 
         for event_type in EVENT_TYPES:
             event_types.register(event_type)
         subscribers.register(Subscriber(name="webhooks", wants=wants, take=take))
+        schemes.load()
+        effects.register(Effect("event", "Publish an event of the hub", own.check_event, own.run_event))
+        effects.register(Effect("record", "Write records", own.check_record, own.run_record))
+        secret_changes.register(SecretChange("webhooks", secret_changed))
         cards.register()

@@ -17,6 +17,10 @@ ENDPOINT_DEGRADED = "webhook.endpoint.degraded"
 ENDPOINT_PAUSED = "webhook.endpoint.paused"
 ENDPOINT_RESUMED = "webhook.endpoint.resumed"
 DELIVERY_EXHAUSTED = "webhook.delivery.exhausted"
+INBOUND_RECEIVED = "inbound.received"
+INBOUND_FAILED = "inbound.failed"
+INBOUND_SILENT = "inbound.silent"
+INBOUND_HEARD = "inbound.heard"
 
 _ENDPOINT: dict[str, Any] = {
     "endpoint": {"type": "string", "description": "Number of the endpoint."},
@@ -42,6 +46,51 @@ def _type(name: str, description: str, sample: dict[str, Any], **properties: Any
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
+
+
+def _inbound(name: str, description: str, sample: dict[str, Any], **properties: Any) -> EventType:
+    base = {
+        "id": "inw_01hv9k6zq3e8v7m2n4p5r6s7t8",
+        "integration": "INT-2026-00001",
+        "event_type": "orders/create",
+        "external_id": "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043",
+    }
+    return EventType(
+        name=name,
+        description=description,
+        group="Inbound webhooks",
+        sample={**base, **sample},
+        schema={
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "type": "object",
+            "required": list(base),
+            "properties": {**dict.fromkeys(base, _TEXT), **properties},
+        },
+    )
+
+
+def _silence(name: str, description: str) -> EventType:
+    return EventType(
+        name=name,
+        description=description,
+        group="Inbound webhooks",
+        sample={
+            "integration": "INT-2026-00001",
+            "name": "Shop",
+            "last_received_at": "2026-03-01T09:30:00+00:00",
+        },
+        schema={
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "type": "object",
+            "required": ["integration", "name"],
+            "properties": {
+                "integration": _TEXT,
+                "name": _TEXT,
+                "last_received_at": {"type": ["string", "null"]},
+            },
+        },
+    )
+
 
 EVENT_TYPES = (
     EventType(
@@ -103,4 +152,21 @@ EVENT_TYPES = (
         attempts=_COUNT,
         last_error=_TEXT,
     ),
+    _inbound(
+        INBOUND_RECEIVED,
+        "A provider sent a webhook, which was verified.",
+        {"provider": "Shopify", "received_at": "2026-03-01T09:30:00+00:00", "payload": {"id": 1}},
+        provider=_TEXT,
+        received_at=_TEXT,
+        payload={"description": "What the provider sent; null above 256 KiB, to be fetched by its id."},
+    ),
+    _inbound(
+        INBOUND_FAILED,
+        "A webhook of a provider could not be worked off; it waits for a person.",
+        {"error": "record 1: A row was refused, so none was written.", "tries": 6},
+        error=_TEXT,
+        tries=_COUNT,
+    ),
+    _silence(INBOUND_SILENT, "An integration that used to be called by its provider is called no more."),
+    _silence(INBOUND_HEARD, "An integration that had fallen silent is called again."),
 )

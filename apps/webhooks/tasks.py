@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from apps.kernel.background import enqueue
 from apps.webhooks.services import claims, dispatch, fifo, recovery
+from apps.webhooks.services.inbound import keeping, processing, watching
 from apps.webhooks.services.solo import turn_in_worker, worker_is_stopping
 
 DRAIN_SECONDS = 20.0
@@ -37,3 +38,32 @@ def sweep() -> None:
     fifo.release_forgotten(timezone.now())
     if claims.is_due():
         drain()
+
+
+@shared_task(name="webhooks.inbound_drain", ignore_result=True)
+def inbound_drain() -> None:
+    """Work off what came in, unless this worker is at it already."""
+    with turn_in_worker("webhooks.inbound") as turn:
+        if turn.mine:
+            processing.drain(seconds=DRAIN_SECONDS, stop=worker_is_stopping)
+    if turn.mine and processing.is_due():
+        enqueue("webhooks.inbound_drain", queue="webhooks")
+
+
+@shared_task(name="webhooks.inbound_sweep", ignore_result=True)
+def inbound_sweep() -> None:
+    """Every few seconds: what nobody rang for, what was due for another try, what a killed worker left."""
+    if processing.is_due():
+        inbound_drain()
+
+
+@shared_task(name="webhooks.inbound_watch", ignore_result=True)
+def inbound_watch() -> None:
+    """Every few minutes: integrations that used to be called and are called no more."""
+    watching.watch()
+
+
+@shared_task(name="webhooks.inbound_retention", ignore_result=True)
+def inbound_retention() -> None:
+    """Hourly: old inbound webhooks, counts and samples."""
+    keeping.forget_old()

@@ -17,6 +17,7 @@ from apps.connectors.registry import Connector, connectors
 from apps.connectors.services import checking, connections, schedules, streams
 from apps.connectors.services.checking import StreamSettings
 from apps.connectors.statuses import INTEGRATION, LIVE, ConnectionAction, IntegrationStatus
+from apps.events import inbound
 from apps.events.services import outbox
 from apps.kernel.errors import Conflict, FieldError, InvalidInput
 from apps.kernel.states import move
@@ -123,6 +124,7 @@ def _save(
     old = dict(row.credentials or {})
     row.credentials = _merged(entry, row.auth_mode, old, credentials or {})
     row.connection_method = _method(entry, row.auth_mode)
+    old_secret = row.webhook_secret or "" if webhook_secret is not None and not adding else ""
     if webhook_secret is not None:
         row.webhook_secret = webhook_secret or None
     row.last_modified_by = actor.label[:200]
@@ -163,6 +165,8 @@ def _save(
                     next_sync_at=None,
                 )
             streams.apply(row, known, given, config_before)
+            if old_secret and old_secret != webhook_secret:
+                _tell_old_secret(row, old_secret)
             verb = "created" if adding else "updated"
             if adding or changes or given is not None:
                 entries.record(
@@ -243,6 +247,34 @@ def _free_code(name: str) -> str:
         n += 1
         code = f"{base}-{n}"
     return code
+
+
+@transaction.atomic
+def set_webhook_secret(*, integration: Integration, secret: str, actor: Actor) -> None:
+    """Set the secret that inbound webhooks are signed with; "" takes it away. The rest stays untouched."""
+    row = Integration.objects.select_for_update(of=("self",)).get(pk=integration.pk)
+    old = row.webhook_secret or ""
+    if old == secret:
+        return
+    row.webhook_secret = secret or None
+    row.last_modified_by = actor.label[:200]
+    row.save(update_fields=["webhook_secret", "last_modified_by", "updated_at"])
+    if old:
+        _tell_old_secret(row, old)
+    entries.record(
+        organization=integration.organization,
+        actor=actor,
+        action="integration.updated",
+        target=integration,
+        changes={"webhook_secret": ["", "changed"]},
+    )
+    connections.note(row, ConnectionAction.UPDATED, actor, "webhook_secret")
+    integration.webhook_secret = row.webhook_secret
+
+
+def _tell_old_secret(row: Integration, old: str) -> None:
+    for listener in inbound.secret_changes:
+        listener.told(row.organization_id, row.number, old)
 
 
 @transaction.atomic

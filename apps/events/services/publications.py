@@ -37,7 +37,7 @@ def publish_own(
 
     Raises InvalidInput with a pointer for each wrong value; TooLarge above 256 KiB.
     """
-    errors = list(_type_problems(type))
+    errors = list(type_problems(type))
     if not isinstance(data, Mapping):
         errors.append(FieldError("/data", "type", "data must be an object."))
     for name, text in (("subject", subject), ("ordering_key", ordering_key)):
@@ -66,7 +66,8 @@ def publish_own(
     return event
 
 
-def _type_problems(name: Any) -> list[FieldError]:
+def type_problems(name: Any) -> list[FieldError]:
+    """What is wrong with the name of an event of one's own."""
     if isinstance(name, str) and _NAME.fullmatch(name) and len(name) <= 100:
         return []
     return [

@@ -1,4 +1,23 @@
 from apps.webhooks.models.deliveries import Delivery, DeliveryAttempt, Payload
 from apps.webhooks.models.endpoints import WebhookEndpoint
+from apps.webhooks.models.inbound import (
+    InboundAttempt,
+    InboundCount,
+    InboundReceiver,
+    InboundRejection,
+    InboundWebhook,
+    MerchantTransaction,
+)
 
-__all__ = ["Delivery", "DeliveryAttempt", "Payload", "WebhookEndpoint"]
+__all__ = [
+    "Delivery",
+    "DeliveryAttempt",
+    "InboundAttempt",
+    "InboundCount",
+    "InboundReceiver",
+    "InboundRejection",
+    "InboundWebhook",
+    "MerchantTransaction",
+    "Payload",
+    "WebhookEndpoint",
+]
