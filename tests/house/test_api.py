@@ -34,9 +34,12 @@ GLOBAL = {
     "event-types/{id}",
     "versions/{version_name}",
     "versions/{version_name}/changes",
+    # The door of providers: they belong to no organization, and their calls are counted.
+    "webhooks/receive/{code}",
 }
 # What strangers may call: it proves itself by other means than credentials.
 PUBLIC_ADDRESSES = {
+    "webhooks/receive/{code}",
     "versions",
     "versions/{version_name}",
     "versions/{version_name}/changes",

@@ -34,7 +34,6 @@ class ReceiveView(HubAPIView):
     """Where the webhooks of an integration's provider arrive."""
 
     scopes = {"post": PUBLIC, "get": PUBLIC}
-    authentication_classes = ()
     throttle_classes = ()
     parser_classes = ()
     content_negotiation_class = _Anything
@@ -48,7 +47,7 @@ class ReceiveView(HubAPIView):
         self.check_permissions(request)
         self.parameters = {}
 
-    @extend_schema(request={"*/*": OpenApiTypes.BINARY}, responses={200: OpenApiTypes.STR}, auth=[])
+    @extend_schema(request={"*/*": OpenApiTypes.BINARY}, responses={200: OpenApiTypes.STR})
     def post(self, request: Request, code: str) -> HttpResponse:
         """Receive a provider's webhook
 
@@ -57,7 +56,7 @@ class ReceiveView(HubAPIView):
         """
         return self._receive(request, code)
 
-    @extend_schema(responses={200: OpenApiTypes.STR}, auth=[])
+    @extend_schema(responses={200: OpenApiTypes.STR})
     def get(self, request: Request, code: str) -> HttpResponse:
         """Answer a provider that checks the address
 
