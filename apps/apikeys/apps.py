@@ -10,10 +10,10 @@ class ApikeysConfig(AppConfig):
     verbose_name = "API access"
 
     def ready(self) -> None:
-        from apps.apikeys import limiter, quotas
+        from apps.apikeys import limiter, limits, quotas
         from apps.apikeys.api import schema as schema
         from apps.apikeys.events import EVENT_TYPES
-        from apps.apikeys.services import api_versions, outages, verified
+        from apps.apikeys.services import api_versions, outages, shares, verified
         from apps.apikeys.services.idempotency import DatabaseStore
         from apps.events.catalog import event_types
         from apps.kernel.api import idempotency
@@ -27,6 +27,7 @@ class ApikeysConfig(AppConfig):
         limiter.on_change(verified.forget_all)
         limiter.on_change(quotas.forget_all)
         limiter.on_outage(outages.notice)
+        limits.on_share(shares.notice)
 
 
 def _declare_versions(**kwargs: Any) -> None:

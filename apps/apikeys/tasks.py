@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.apikeys.services import alerts, api_versions, idempotency, keys, rotation, suspicion
+from apps.apikeys.services import alerts, api_versions, idempotency, keys, rotation, shares, suspicion
 from apps.apikeys.usage import retention
 
 
@@ -52,3 +52,9 @@ def mark_versions() -> None:
 def look_for_suspicion() -> None:
     """Every minute: keys that are used as they were not before."""
     suspicion.look()
+
+
+@shared_task(name="apikeys.notice_share", ignore_result=True)
+def notice_share(group: str, window: str, percent: int) -> None:
+    """A key has used so much of a limit."""
+    shares.tell(group=group, window=window, percent=percent)

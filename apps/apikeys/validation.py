@@ -107,8 +107,8 @@ def _clean_type(key: APIKey, wrong: Any) -> None:
 
 
 def _clean_alerts(key: APIKey, wrong: Any) -> None:
-    if not 1 <= key.usage_threshold <= 100:
-        wrong("/alerts/usage_threshold", "out_of_range", "A percentage from 1 to 100.")
+    if not 50 <= key.usage_threshold <= 100:
+        wrong("/alerts/usage_threshold", "out_of_range", "A percentage from 50 to 100.")
     key.alert_emails = _texts(key.alert_emails, "/alerts/alert_emails", wrong)
     if len(key.alert_emails) > _MOST_EMAILS:
         wrong("/alerts/alert_emails", "too_many", f"At most {_MOST_EMAILS} addresses.")

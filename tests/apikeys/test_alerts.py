@@ -10,12 +10,12 @@ from django.core import mail
 from django.utils import timezone
 
 from apps.apikeys.models import APIKey, KeyAlert
-from apps.apikeys.services import alerts, keys
+from apps.apikeys.services import alerts, keys, shares
 from apps.apikeys.services.alerts import Kind
 from apps.events.models import Event
 from apps.tenants.models import Organization
 from apps.tenants.principals import SYSTEM
-from tests.apikeys.conftest import Issue
+from tests.apikeys.conftest import Issue, client_of
 from tests.people import member
 
 
@@ -109,3 +109,41 @@ def test_a_key_whose_successor_is_in_use_is_not_told_of(acme: Organization, issu
     APIKey.objects.filter(pk=key.pk).update(created_at=now - timedelta(days=365))
     keys.rotate(key=key, actor=SYSTEM, overlap=timedelta(days=5))
     assert alerts.warn_of_expiry() == 0
+
+
+class TestShares:
+    @pytest.fixture(autouse=True)
+    def anew(self) -> None:
+        shares.forget_all()
+
+    def test_the_chosen_share_of_a_limit_is_told_once_a_day(
+        self, acme: Organization, issue: Issue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """From the calls themselves: each step is passed on once, and told from the key's threshold on."""
+        from apps.apikeys.models import RateLimit
+
+        rung: list[tuple[Any, ...]] = []
+        monkeypatch.setattr(shares, "enqueue", lambda name, *args, **_: rung.append(args))
+        issued = issue(acme, usage_threshold=90)
+        RateLimit.objects.create(
+            organization=acme, subject_kind="key", subject_id=issued.key.group.hex, per_minute=20
+        )
+        client = client_of(issued.secret)
+        for _ in range(25):
+            client.get("/api/v1/datasets")
+        assert [args[2] for args in rung] == [50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 100]
+        assert [shares.tell(group=g, window=w, percent=p) for g, w, p in rung] == [False] * 8 + [True] + [
+            False
+        ] * 2
+        alert = KeyAlert.objects.get()
+        assert alert.data == {"limit": "minute", "percent": 90}
+        assert "90%" in alert.text
+
+    def test_people_and_applications_have_no_threshold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from apps.apikeys.principals import Subject
+
+        monkeypatch.setattr(shares, "enqueue", lambda *_, **__: pytest.fail("rang"))
+        shares.notice(Subject("user", "1"), "minute", 0.9)
+
+    def test_a_key_that_is_gone_is_nobodys(self, db: None) -> None:
+        assert not shares.tell(group="01a20258b61e711188c0a30c76d5e1b8", window="day", percent=100)

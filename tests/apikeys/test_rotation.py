@@ -129,7 +129,7 @@ def test_a_policy_set_later_gives_notice(acme: Organization, issue: Issue) -> No
         {"rotate_every_days": 4000},
         {"rotate_every_days": 1, "rotation_overlap": 86400},
         {"rotation_overlap": 40 * 86400},
-        {"usage_threshold": 0},
+        {"usage_threshold": 49},
         {"usage_threshold": 101},
         {"alert_emails": ["nobody"]},
         {"alert_emails": [f"a{n}@example.com" for n in range(21)]},

@@ -171,3 +171,14 @@ def test_rotation_gives_a_signing_secret_of_its_own(acme: Organization, signed: 
     assert call(new).status_code == 200
     assert call(signed).status_code == 200
     problem(call(new, secret=signed.signing_secret), 401, "signature_invalid")
+
+
+def test_a_change_elsewhere_does_not_make_a_fresh_signature_an_old_one(
+    acme: Organization, signed: IssuedKey
+) -> None:
+    """The limiter asks for everything again when another process changed something."""
+    from apps.apikeys import limiter
+
+    assert call(signed).status_code == 200
+    limiter._from_settings().bump()
+    assert call(signed).status_code == 200

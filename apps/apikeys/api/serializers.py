@@ -71,7 +71,7 @@ class AlertsSerializer(StrictSerializer):
 
     notify_on_high_usage = serializers.BooleanField(required=False)
     usage_threshold = serializers.IntegerField(
-        required=False, min_value=1, max_value=100, help_text="Percent of a limit."
+        required=False, min_value=50, max_value=100, help_text="Percent of a limit, in steps of 5."
     )
     notify_on_suspicious_activity = serializers.BooleanField(required=False)
     notify_on_expiration = serializers.BooleanField(
