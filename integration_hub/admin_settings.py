@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 
 def _static(path: str) -> Any:
@@ -52,5 +53,11 @@ UNFOLD: dict[str, Any] = {
         "navigation": "integration_hub.admin_navigation.navigation",
     },
     "TABS": [],
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Authorized apps", "link": reverse_lazy("admin:authorized_apps")},
+            {"title": "Change password", "link": reverse_lazy("admin:password_change")},
+        ],
+    },
     "LOGIN": {"image": _static("hub/login.svg")},
 }

@@ -10,6 +10,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PARSER_CLASSES": ["apps.kernel.api.parsers.HubJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "apps.apikeys.authentication.APIKeyAuthentication",
+        "apps.apikeys.authentication.TokenAuthentication",
         "apps.apikeys.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": [
@@ -84,8 +85,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     },
 }
 
-# Flows come with the applications; what is decided from the first row on is decided here.
+# Endpoints and flows are the hub's own (apps.apikeys.oauth); this is for the toolkit's models and checks.
 OAUTH2_PROVIDER: dict[str, Any] = {
+    "OAUTH2_VALIDATOR_CLASS": "apps.apikeys.oauth.validator.HubValidator",
+    "OAUTH2_BACKEND_CLASS": "apps.apikeys.oauth.server.Core",
+    "SCOPES_BACKEND_CLASS": "apps.apikeys.scopes.HubScopes",
     "PKCE_REQUIRED": True,
     "ACCESS_TOKEN_EXPIRE_SECONDS": 900,
     "AUTHORIZATION_CODE_EXPIRE_SECONDS": 60,

@@ -61,6 +61,7 @@ ENTRIES: list[Entry] = [
     Entry("Mails about API keys", "apikeys.mail_alerts", "maintenance", seconds=60),
     Entry("Versions of the API whose end has come", "apikeys.mark_versions", "maintenance", seconds=60),
     Entry("API keys that end soon", "apikeys.warn_of_expiry", "maintenance", seconds=3600),
+    Entry("Tokens, codes and signing keys that ended", "apikeys.forget_tokens", "maintenance", seconds=3600),
     Entry(
         "Answers of repeatable API calls that are over", "apikeys.forget_answers", "maintenance", seconds=3600
     ),

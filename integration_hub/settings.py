@@ -38,6 +38,7 @@ HUB_EMBEDDED = HUB.embedded
 HUB_HOME = HUB.hub_home
 HUB_BASE_URL = HUB.hub_base_url
 HUB_TRUSTED_PROXIES = HUB.hub_trusted_proxies
+OAUTH2_PROVIDER["OIDC_ISS_ENDPOINT"] = HUB_BASE_URL
 HUB_OUTBOUND_ALLOW = [str(network) for network in HUB.hub_outbound_allow]
 HUB_ALLOW_HTTP = HUB.hub_allow_http
 API_KEY_PREFIX, API_KEY_EXPIRY = HUB.api_key_prefix, HUB.api_key_expiry  # days

@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(url="/admin/"), name="home"),
     path("admin/", admin.site.urls),
     path("api/", include("integration_hub.api")),
+    path("", include("apps.apikeys.oauth.urls")),
 ]
 
 handler400 = "apps.kernel.api.handlers.bad_request"

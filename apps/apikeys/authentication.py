@@ -1,4 +1,4 @@
-"""Who is calling: an API key in a header, or a person who is signed in to the admin."""
+"""Who is calling: an API key or a token in a header, or a person who is signed in to the admin."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.request import Request
 
 from apps.apikeys import key_format, limiter
-from apps.apikeys.errors import KeyInAddress, KeyRefused
+from apps.apikeys.errors import KeyInAddress, KeyRefused, TokenRefused
 from apps.apikeys.models import APIKey
-from apps.apikeys.principals import KeyPrincipal, SessionPrincipal
+from apps.apikeys.principals import ApplicationPrincipal, KeyPrincipal, SessionPrincipal
 from apps.apikeys.restrictions import check_source
-from apps.apikeys.services import keys, verified
+from apps.apikeys.services import bearers, keys, verified
 from apps.kernel.api.addresses import client_ip
 from apps.kernel.api.problems import CHALLENGE
 from apps.kernel.errors import Forbidden, Unauthenticated
@@ -128,6 +128,46 @@ def refuse_key_in(query: str, request: Any) -> None:
         "An API key was sent in the address, where logs and histories keep it. Rotate that key, and send "
         "keys in the header “Authorization: Bearer <key>”."
     )
+
+
+class TokenAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <token>`: an access token of OAuth2, or a JSON Web Token of `auth/token`.
+
+    Keys were judged before. A token in the address is no token.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        inner: Any = request._request
+        meta = inner.META
+        kind, _, text = meta.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if kind.lower() != "bearer":
+            return None
+        text = text.strip()
+        if _for_us(text):
+            return None
+        inner.hub_generation = limiter.generation()
+        bearer = bearers.find(text)
+        if bearer is None:
+            raise TokenRefused("The access token is not valid: unknown, expired or revoked. Get a new one.")
+        user, application = bearer.user, bearer.application
+        ip, request_id = client_ip(inner), getattr(inner, "request_id", "")
+        if application is None:
+            assert user is not None
+            actor = Actor("user", user.email, str(user), ip, request_id)
+        elif user is None:
+            actor = Actor("application", application.client_id, application.name, ip, request_id)
+        else:
+            # Two people with one application are two actors.
+            ref = f"{application.client_id}:{user.email}"
+            actor = Actor("application", ref, f"{user} through {application.name}", ip, request_id)
+        principal = ApplicationPrincipal(
+            bearer.organization, actor, bearer.scopes, application, user, bearer.token_id
+        )
+        inner.hub_principal = principal
+        return user if user is not None else _KEY_USER, principal
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
 
 
 class SessionAuthentication(BaseAuthentication):

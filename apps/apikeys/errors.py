@@ -17,6 +17,21 @@ class KeyRefused(Unauthenticated):
     key_id: UUID | None = None
 
 
+class TokenRefused(Unauthenticated):
+    """Unknown, forged, expired or revoked, or of somebody who is no longer let in."""
+
+    code = "invalid_token"
+    title = "The access token is not valid"
+    challenge = 'error="invalid_token", error_description="The access token is unknown, expired or revoked"'
+
+
+class GrantRefused(Unauthenticated):
+    """E-mail, password or refresh token that opens nothing."""
+
+    code = "invalid_grant"
+    title = "Not signed in"
+
+
 class KeyInAddress(BadRequest):
     """A key in a query string ends up in logs, histories and referrers."""
 

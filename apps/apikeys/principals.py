@@ -1,4 +1,4 @@
-"""Callers: a key, or a person who is signed in. Each tells the subject that limits and usage count for."""
+"""Callers: a key, a token, or a person who is signed in. Each tells whom limits and usage count for."""
 
 from __future__ import annotations
 
@@ -55,6 +55,30 @@ class SessionPrincipal(Principal):
 
     @property
     def subject(self) -> Subject:
+        return Subject("user", str(self.user.pk))
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationPrincipal(Principal):
+    """What came in with a token: an application for a person or for itself, or (a JSON Web Token) a person
+    alone. `scopes` are what token, application and the person's role have in common.
+    """
+
+    application: Any = None
+    user: Any = None
+    token_id: str = ""
+
+    def allows(self, scope: str) -> bool:
+        return _allows(self.scopes, scope)
+
+    @property
+    def api_version(self) -> str:
+        return self.application.api_version if self.application is not None else ""
+
+    @property
+    def subject(self) -> Subject:
+        if self.application is not None:
+            return Subject("application", self.application.client_id)
         return Subject("user", str(self.user.pk))
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.apikeys.services import alerts, api_versions, idempotency, keys, rotation, shares, suspicion
+from apps.apikeys.services import (
+    alerts,
+    api_versions,
+    idempotency,
+    issuing,
+    keys,
+    rotation,
+    shares,
+    signing,
+    suspicion,
+)
 from apps.apikeys.usage import retention
 
 
@@ -58,3 +68,9 @@ def look_for_suspicion() -> None:
 def notice_share(group: str, window: str, percent: int) -> None:
     """A key has used so much of a limit."""
     shares.tell(group=group, window=window, percent=percent)
+
+
+@shared_task(name="apikeys.forget_tokens")
+def forget_tokens() -> None:
+    issuing.forget_old()
+    signing.forget_old()

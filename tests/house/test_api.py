@@ -47,6 +47,9 @@ PUBLIC_ADDRESSES = {
     "health/live",
     "health/ready",
     "export/{id}/download",
+    "auth/token",
+    "auth/token/refresh",
+    "auth/token/revoke",
 }
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 
+from apps.apikeys.scopes import supported, tell
+
 
 class APIKeyScheme(OpenApiAuthenticationExtension):
     target_class = "apps.apikeys.authentication.APIKeyAuthentication"
@@ -31,6 +33,39 @@ class APIKeyScheme(OpenApiAuthenticationExtension):
     def get_security_requirement(self, auto_schema: AutoSchema) -> Any:
         scopes = auto_schema.view.required_scopes()  # type: ignore[attr-defined]
         return [{"bearerKey": scopes}, {"headerKey": scopes}]
+
+
+class TokenScheme(OpenApiAuthenticationExtension):
+    target_class = "apps.apikeys.authentication.TokenAuthentication"
+    name = ["oauth2", "bearerToken"]
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> Any:
+        scopes = {scope: tell(scope).sentence for scope in supported()}
+        return [
+            {
+                "type": "oauth2",
+                "description": "An external application, for a person or for itself. Codes need PKCE (S256).",
+                "flows": {
+                    "authorizationCode": {
+                        "authorizationUrl": "/oauth/authorize",
+                        "tokenUrl": "/oauth/token",
+                        "refreshUrl": "/oauth/token",
+                        "scopes": scopes,
+                    },
+                    "clientCredentials": {"tokenUrl": "/oauth/token", "scopes": scopes},
+                },
+            },
+            {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "A JSON Web Token of `POST /api/v1/auth/token`.",
+            },
+        ]
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> Any:
+        scopes = auto_schema.view.required_scopes()  # type: ignore[attr-defined]
+        return [{"oauth2": scopes}, {"bearerToken": scopes}]
 
 
 class SessionScheme(OpenApiAuthenticationExtension):

@@ -1,5 +1,7 @@
 from django.urls import path
 
+from apps.apikeys.api.applications import ApplicationViewSet
+from apps.apikeys.api.auth import TokenRefreshView, TokenRevokeView, TokenView
 from apps.apikeys.api.limits import ApplicationLimitsView, KeyLimitsView, OrganizationLimitsView
 from apps.apikeys.api.versions import VersionChangesView, VersionListView, VersionView
 from apps.apikeys.api.views import APIKeyViewSet, CollectView, CurrentKeyView
@@ -7,6 +9,7 @@ from apps.kernel.api.routers import HubRouter
 
 router = HubRouter()
 router.register("api-keys", APIKeyViewSet, basename="api-key")
+router.register("oauth-applications", ApplicationViewSet, basename="oauth-application")
 
 urlpatterns = [
     path("api-keys/current", CurrentKeyView.as_view()),
@@ -19,4 +22,7 @@ urlpatterns = [
     path("versions", VersionListView.as_view()),
     path("versions/<str:version_name>", VersionView.as_view()),
     path("versions/<str:version_name>/changes", VersionChangesView.as_view()),
+    path("auth/token", TokenView.as_view(), name="auth-token"),
+    path("auth/token/refresh", TokenRefreshView.as_view(), name="auth-token-refresh"),
+    path("auth/token/revoke", TokenRevokeView.as_view(), name="auth-token-revoke"),
 ]

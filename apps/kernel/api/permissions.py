@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from apps.kernel.api.problems import CHALLENGE
 from apps.kernel.errors import Forbidden, Unauthenticated
 
 # Declared instead of a scope by what everybody may call without credentials.
@@ -49,7 +50,7 @@ class DeclaredScope(BasePermission):
         if not caller.allows(scope):
             error = Forbidden(f"This operation needs the scope “{scope}”.", code="insufficient_scope")
             error.headers = {  # type: ignore[attr-defined]
-                "WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'
+                "WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
             }
             raise error
         return True

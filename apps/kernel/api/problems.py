@@ -89,7 +89,12 @@ def _headers_of(error: HubError) -> dict[str, str]:
     if isinstance(error, RateLimited):
         return {"Retry-After": str(error.retry_after), "Cache-Control": "no-store"}
     if error.status == 401:
-        return {"WWW-Authenticate": CHALLENGE, "Cache-Control": "no-store"}
+        # RFC 6750 §3: what was wrong with a token is told beside the scheme; nothing where none was given.
+        more = getattr(error, "challenge", "")
+        return {
+            "WWW-Authenticate": f"{CHALLENGE}, {more}" if more else CHALLENGE,
+            "Cache-Control": "no-store",
+        }
     if error.status == 503:
         return {"Retry-After": "5"}
     return dict(getattr(error, "headers", {}))

@@ -94,6 +94,15 @@ class PepperRing:
         keys = self._keys
         return keys.active, _hash(keys.keys[keys.active], value, purpose)
 
+    def digests(self, value: str, *, purpose: str) -> list[bytes]:
+        """The digest with each pepper: what a value may have been kept as, to find it by."""
+        return [_hash(pepper, value, purpose) for pepper in self._keys.keys.values()]
+
+    def digest_with(self, pepper_id: str, value: str, *, purpose: str) -> bytes | None:
+        """The digest with the pepper of this id; None for an unknown pepper."""
+        pepper = self._keys.keys.get(pepper_id)
+        return None if pepper is None else _hash(pepper, value, purpose)
+
     def verify(self, value: str, pepper_id: str, digest: bytes, purpose: str) -> bool:
         """Whether `digest` is that of `value`; constant time. False for an unknown pepper."""
         pepper = self._keys.keys.get(pepper_id)

@@ -20,6 +20,7 @@ _PEM = re.compile(
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*){1,3}")
 _PREFIXED = re.compile(
     r"\b((?:sk|pk|rk)_(?:live_|test_)?)[A-Za-z0-9_]{12,}"
+    r"|\b((?:oat|ort|oac|odc|ocs|jrt)_)[A-Za-z0-9_-]{20,}"
     r"|\b(wh(?:sec|sk)_)[A-Za-z0-9+/_-]{6,}={0,2}"
     r"|\b(gh[opusr]_)[A-Za-z0-9]{20,}"
     r"|\b(github_pat_)\w{20,}"

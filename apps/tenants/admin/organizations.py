@@ -18,7 +18,7 @@ from apps.kernel.admin.site import site_urls
 from apps.kernel.api.versions import versions
 from apps.tenants.models import Organization
 from apps.tenants.selectors import organizations_of
-from apps.tenants.services import organizations
+from apps.tenants.services import access, organizations
 
 
 class OrganizationForm(forms.ModelForm):
@@ -105,6 +105,14 @@ class OrganizationAdmin(HubModelAdmin):
         made = organizations.create(name=values["name"], owner=request.user, timezone=values["timezone"])  # type: ignore[arg-type]
         self.audit(request, "created", made)
         return made
+
+    def service_update(
+        self, request: HttpRequest, obj: models.Model, values: dict[str, Any], form: forms.ModelForm
+    ) -> models.Model:
+        changed = super().service_update(request, obj, values, form)
+        assert isinstance(changed, Organization)
+        access.organization_changed(changed.pk)
+        return changed
 
     @admin.display(description="Id")
     def public_ref(self, obj: Organization) -> str:

@@ -17,6 +17,7 @@ from apps.kernel.errors import Conflict, FieldError, Forbidden, InvalidInput
 from apps.tenants.models import Membership, Organization, User
 from apps.tenants.principals import Principal
 from apps.tenants.roles import Role, allows, scopes_of
+from apps.tenants.services import access
 
 _READABLE = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -93,6 +94,7 @@ def change(*, by: Principal, membership: Membership, role: str, is_active: bool)
         _require_other_owner(membership)
     membership.role, membership.is_active = role, is_active
     membership.save(update_fields=["role", "is_active", "updated_at"])
+    access.user_changed(membership.user_id)
     return membership
 
 
@@ -104,6 +106,7 @@ def remove(*, by: Principal, membership: Membership) -> None:
     if membership.role == Role.OWNER and membership.is_active:
         _require_other_owner(membership)
     membership.delete()
+    access.user_changed(membership.user_id)
 
 
 @transaction.atomic
@@ -126,6 +129,7 @@ def reset_password(*, by: Principal, membership: Membership) -> str:
     user.set_password(password)
     user.must_change_password = True
     user.save(update_fields=["password", "must_change_password"])
+    access.user_changed(user.pk)
     return password
 
 
