@@ -1,8 +1,8 @@
 """Tokens as they come in with calls: looked up once, then remembered for five seconds in this process.
 
 A remembered token costs no SQL. Whatever ends it (revoking, refreshing away, a consent taken back, a person,
-application or organization made inactive, another role) takes it out at once here, and begins a new generation,
-which other processes see at their next call. The end of its life is compared at every call.
+application or organization made inactive, another role) takes it out at once here, and begins a new
+generation, which other processes see at their next call. The end of its life is compared at every call.
 """
 
 from __future__ import annotations
