@@ -56,6 +56,19 @@ class ImportMode(models.TextChoices):
 class FileType(models.TextChoices):
     CSV = "csv", "CSV"
     XLSX = "xlsx", "Excel"
+    XLS = "xls", "Excel 97–2003"
+    XLSB = "xlsb", "Excel, binary"
+    ODS = "ods", "OpenDocument"
+    JSON = "json", "JSON"
+    NDJSON = "ndjson", "NDJSON"
+    XML = "xml", "XML"
+    PDF = "pdf", "PDF"
+
+
+WORKBOOKS = (FileType.XLSX, FileType.XLS, FileType.XLSB, FileType.ODS)
+WRITABLE = (FileType.CSV, FileType.XLSX)
+"""What exports, templates and files of rejected rows are written as."""
+WRITABLE_CHOICES = [(kind.value, str(kind.label)) for kind in WRITABLE]
 
 
 class Severity(models.TextChoices):

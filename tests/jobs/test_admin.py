@@ -128,9 +128,9 @@ def test_a_spreadsheet_goes_in_step_by_step(staff, organization, clients) -> Non
 def test_the_page_of_an_upload_answers_scripts_with_json(staff) -> None:
     answer = sent(staff, **{"X-Requested-With": "XMLHttpRequest"})
     assert answer.json() == {"location": f"/admin/jobs/import/{Job.objects.get().number}/file/"}
-    answer = sent(staff, "%PDF-1.7", **{"X-Requested-With": "XMLHttpRequest"})
+    answer = sent(staff, "<html>", **{"X-Requested-With": "XMLHttpRequest"})
     assert answer.status_code == 422
-    assert "is a PDF document" in answer.json()["error"]
+    assert "is a web page" in answer.json()["error"]
     assert Job.objects.count() == 1
 
 

@@ -303,9 +303,9 @@ def test_after_an_undo_a_cancelled_job_runs_anew(upload, clients) -> None:
     ("name", "content", "code"),
     [
         ("a.csv", b"", "empty_file"),
-        ("a.csv", b"%PDF-1.7 ...", "wrong_format"),
+        ("a.csv", b"%PDF-1.7 ...", "damaged_file"),
         ("a.xlsx", b"<html><table>", "wrong_format"),
-        ("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "wrong_format"),
+        ("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "damaged_file"),
         ("a.xlsx", b"PK\x03\x04 nothing", "damaged_file"),
         ("a.csv", b"\x00\x01\x02\x03" * 100, "wrong_format"),
     ],

@@ -15,11 +15,12 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from apps.jobs.formats import formats
 from apps.jobs.formats.encodings import CHOICES
 from apps.jobs.models import Job
 from apps.jobs.services import imports
 from apps.jobs.services.imports import MAX_BATCH, Settings
-from apps.jobs.statuses import ImportMode
+from apps.jobs.statuses import WORKBOOKS, ImportMode
 from apps.kernel.errors import FieldError
 from apps.records.fields import Field
 from apps.records.mapping import MappingSpec, pipe_to_text
@@ -39,7 +40,9 @@ class ImportForm(forms.Form):
     import_file = forms.FileField(
         label="File",
         allow_empty_file=True,
-        widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,.tab,.xlsx,.xlsm"}),
+        widget=forms.FileInput(
+            attrs={"accept": ",".join([*(e for kind in formats for e in kind.extensions), ".zip", ".gz"])}
+        ),
     )
 
     def __init__(self, *args: Any, datasets: Sequence[Any] = (), **kwargs: Any) -> None:
@@ -50,6 +53,18 @@ class ImportForm(forms.Form):
 
 
 DELIMITERS = ((",", "Comma  ,"), (";", "Semicolon  ;"), ("\t", "Tab"), ("|", "Pipe  |"))
+
+
+_CHIPS = frozenset({"encoding", "delimiter", "sheet", "header_row", "record_path", "pad_short_rows"})
+_CHIPS_OF = {
+    "csv": frozenset({"encoding", "delimiter", "header_row", "pad_short_rows"}),
+    **{kind.value: frozenset({"sheet", "header_row"}) for kind in WORKBOOKS},
+    "json": frozenset({"encoding", "record_path"}),
+    "ndjson": frozenset({"encoding"}),
+    "xml": frozenset({"record_path"}),
+    "pdf": frozenset({"header_row"}),
+}
+"""What can be decided about a file, by its type."""
 
 
 class FileOptionsForm(forms.Form):
@@ -65,6 +80,8 @@ class FileOptionsForm(forms.Form):
         widget=UnfoldAdminTextInputWidget({"list": "delimiters", "size": 2}),
     )
     sheet = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget)
+    record_path = forms.ChoiceField(label="Records are at", required=False, widget=UnfoldAdminSelectWidget)
+    member = forms.ChoiceField(label="File of the archive", required=False, widget=UnfoldAdminSelectWidget)
     header_row = forms.IntegerField(
         label="Header in line",
         min_value=0,
@@ -78,15 +95,26 @@ class FileOptionsForm(forms.Form):
 
     def __init__(self, *args: Any, job: Job, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if job.file_type == "xlsx":
-            del self.fields["encoding"], self.fields["delimiter"], self.fields["pad_short_rows"]
+        for name in _CHIPS - _CHIPS_OF.get(job.file_type, _CHIPS):
+            del self.fields[name]
+        for name, found in (("record_path", "record_paths"), ("member", "members")):
+            offered = list(job.preview.get(found, []))
+            if name not in self.fields:
+                continue
+            if len(offered) < 2:
+                del self.fields[name]
+            else:
+                now = getattr(job, name)
+                chooser = self.fields[name]
+                assert isinstance(chooser, forms.ChoiceField)
+                chooser.choices = [(text, text) for text in dict.fromkeys([now, *offered]) if text]
+        if job.file_type in WORKBOOKS:
             sheets = job.preview.get("sheets", [])
             chooser = self.fields["sheet"]
             assert isinstance(chooser, forms.ChoiceField)
             chooser.choices = [(s["name"], s["name"] + ("" if s["visible"] else " (hidden)")) for s in sheets]
             self.fields["header_row"].label = "Header in row"
-        else:
-            del self.fields["sheet"]
+        elif "delimiter" in self.fields:
             choices = list(DELIMITERS)
             if job.delimiter and job.delimiter not in dict(DELIMITERS):
                 choices.append((job.delimiter, job.delimiter))
@@ -102,6 +130,8 @@ class FileOptionsForm(forms.Form):
             "encoding": given.get("encoding") or None,
             "delimiter": given.get("delimiter") or None,
             "sheet": given.get("sheet") or None,
+            "record_path": given.get("record_path") or None,
+            "member": given.get("member") or None,
             "has_header": None if row is None else row > 0,
             "header_row": row or None,
             "pad_short_rows": given.get("pad_short_rows", False),

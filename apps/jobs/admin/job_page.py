@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.jobs.models import Job
-from apps.jobs.statuses import JobStatus
+from apps.jobs.statuses import WORKBOOKS, JobStatus
 from apps.kernel.admin import ago, badge, status_badge
 from apps.records.services.history import UndoResult
 
@@ -114,7 +114,9 @@ def facts(job: Job) -> list[tuple[str, Any]]:
 
 
 def _read_as(job: Job) -> str:
-    if job.file_type == "xlsx":
-        return f"Excel, sheet “{job.sheet}”"
+    if job.file_type in WORKBOOKS:
+        return f"{job.get_file_type_display()}, sheet “{job.sheet}”"
+    if job.record_path:
+        return f"{job.get_file_type_display()}, records at “{job.record_path}”"
     names = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe"}
     return f"CSV, {job.encoding}, {names.get(job.delimiter, job.delimiter)}"

@@ -22,7 +22,7 @@ from apps.jobs.api.serializers import (
 from apps.jobs.formats.writers import MIME_TYPES
 from apps.jobs.models import Job
 from apps.jobs.services import imports, templates, uploads
-from apps.jobs.statuses import FileType, JobType
+from apps.jobs.statuses import WRITABLE, JobType
 from apps.kernel.api.views import Parameter
 from apps.kernel.errors import NotFound
 from apps.records.mapping import pipe_to_text
@@ -142,7 +142,7 @@ class ImportStatusView(JobView):
 class ImportTemplateView(JobView):
     scopes = {"get": "jobs:read"}
     query_parameters = {
-        "get": [Parameter("format", "The kind of file.", choices=tuple(FileType.values), default="xlsx")]
+        "get": [Parameter("format", "The kind of file.", choices=tuple(WRITABLE), default="xlsx")]
     }
     sparse = False
     path_parameters = {"dataset": "The dataset's slug."}

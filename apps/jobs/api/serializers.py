@@ -9,7 +9,7 @@ from rest_framework import serializers
 from apps.jobs import selectors
 from apps.jobs.models import Job, JobError
 from apps.jobs.services.imports import MAX_BATCH, Settings
-from apps.jobs.statuses import FileType, ImportMode, JobStatus, JobType, Severity
+from apps.jobs.statuses import WRITABLE_CHOICES, FileType, ImportMode, JobStatus, JobType, Severity
 from apps.kernel.api.serializers import PublicIdField, StrictSerializer
 
 
@@ -29,6 +29,14 @@ class OptionsSerializer(StrictSerializer):
     has_header = serializers.BooleanField(required=False, allow_null=True)
     header_row = serializers.IntegerField(required=False, min_value=1, max_value=1_048_576)
     sheet = serializers.CharField(max_length=255, required=False)
+    record_path = serializers.CharField(
+        max_length=500,
+        required=False,
+        help_text="Where the records are in JSON (`data.items`) or XML (`/orders/order`).",
+    )
+    member = serializers.CharField(
+        max_length=500, required=False, help_text="Which file of an archive is read."
+    )
     pad_short_rows = serializers.BooleanField(required=False, allow_null=True)
 
 
@@ -76,7 +84,7 @@ class ExportSerializer(StrictSerializer):
     """What to export, and how."""
 
     dataset = serializers.CharField(max_length=60, help_text="The dataset's slug.")
-    format = serializers.ChoiceField(FileType.choices, default=FileType.CSV)
+    format = serializers.ChoiceField(WRITABLE_CHOICES, default=FileType.CSV)
     filters = serializers.DictField(
         child=serializers.CharField(max_length=500, allow_blank=True),
         required=False,
@@ -126,6 +134,8 @@ class FileSerializer(serializers.Serializer[Job]):
     has_header = serializers.BooleanField()
     header_row = serializers.IntegerField()
     sheet = serializers.CharField()
+    record_path = serializers.CharField()
+    member = serializers.CharField()
     pad_short_rows = serializers.BooleanField()
 
 

@@ -6,23 +6,21 @@ too many or too few is handed out as wrong. A quote that is never closed does no
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from apps.jobs.formats import dialects
-from apps.jobs.formats.encodings import NAMES, detect, first_undecodable, is_known
 from apps.jobs.formats.errors import FormatError
 from apps.jobs.formats.headers import header_notices, name_columns
 from apps.jobs.formats.tables import ESCAPED, Cell, CellProblem, Column, Findings, Options, Row, Table
+from apps.jobs.formats.texts import Position, choose_encoding, decoding, text_of
 
 csv.field_size_limit(2**31 - 1)  # bounded by Options.max_row instead, which also bounds the memory
 
 FILE_TYPE = "csv"
 _SAMPLE = 131_072
-_MARKED = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
 
 
 class _Unclosed(Exception):
@@ -70,55 +68,12 @@ class _Lines:
         return line
 
 
-class _Position:
-    """How far a file has been read, from 0 to 1."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self.size = raw.seek(0, io.SEEK_END)
-        raw.seek(0)
-
-    def __call__(self) -> float:
-        try:
-            return min(1.0, self._raw.tell() / self.size) if self.size else 1.0
-        except ValueError:  # closed meanwhile
-            return 1.0
-
-
-class _Unowned(io.BufferedReader):
-    """Lets TextIOWrapper read a file that stays its owner's when the wrapper is thrown away."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(_Raw(file), buffer_size=262_144)
-
-
-class _Raw(io.RawIOBase):
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        chunk = self._file.read(len(buffer))
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
-
-
-def _text(file: BinaryIO, encoding: str, errors: str = "strict") -> io.TextIOWrapper:
-    codec = "utf-8-sig" if encoding == "utf-8" else encoding
-    file.seek(0)
-    if encoding in _MARKED and file.read(2) != _MARKED[encoding]:
-        file.seek(0)
-    return io.TextIOWrapper(_Unowned(file), encoding=codec, errors=errors, newline="")
-
-
 def open_delimited(file: BinaryIO, options: Options) -> Table:
     """Open a delimited text file. Raises FormatError when it cannot be read as asked."""
-    position = _Position(file)
+    position = Position(file)
     if not position.size:
         raise FormatError("The file is empty.", code="empty_file")
-    encoding, notices = _encoding(file, options)
+    encoding, notices = choose_encoding(file, options)
     sample = _sample(file, encoding)
     dialect = dialects.sniff(sample, options.delimiter)
     header_line = dialects.find_header_line(sample, dialect, options)
@@ -149,25 +104,9 @@ def open_delimited(file: BinaryIO, options: Options) -> Table:
     return table
 
 
-def _encoding(file: BinaryIO, options: Options) -> tuple[str, list[str]]:
-    if options.encoding:
-        name = options.encoding.lower()
-        if not is_known(name):
-            raise FormatError(
-                f"“{options.encoding[:40]}” is no encoding that can be read here.", code="unknown_encoding"
-            )
-        return name, []
-    found = detect(file)
-    if found.sure:
-        return found.name, []
-    return found.name, [
-        f"Read as {found.label} ({found.reason}). If letters look wrong, choose another encoding."
-    ]
-
-
 def _sample(file: BinaryIO, encoding: str) -> list[str]:
     """The complete lines among the first 128 K characters; what cannot be decoded is replaced."""
-    text = _text(file, encoding, errors="replace").read(_SAMPLE)
+    text = text_of(file, encoding, errors="replace").read(_SAMPLE)
     lines = io.StringIO(text, newline="").readlines()
     if len(text) == _SAMPLE and len(lines) > 1:
         lines.pop()
@@ -190,7 +129,7 @@ def _header_record(
     file: BinaryIO, encoding: str, dialect: dialects.Dialect, line: int, options: Options
 ) -> list[str]:
     """The cells of the header, which begins on physical line `line`."""
-    with _decoding(file, encoding):
+    with decoding(file, encoding):
         lines, reader = _reader(file, encoding, dialect, line, options)
         try:
             return next(reader)
@@ -212,37 +151,13 @@ def _reader(
     file: BinaryIO, encoding: str, dialect: dialects.Dialect, first_line: int, options: Options
 ) -> tuple[_Lines, Any]:
     """A strict csv.reader that begins on a physical line."""
-    text = _text(file, encoding)
+    text = text_of(file, encoding)
     for number in range(1, first_line):
         if len(text.readline(options.max_row)) >= options.max_row:
             raise FormatError(f"Line {number} is longer than {options.max_row:,} characters.", line=number)
     lines = _Lines(text, options)
     reader = csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=dialect.skip_space, strict=True)
     return lines, reader
-
-
-class _decoding:
-    """Turns a decoding error into a sentence with the place where it happened."""
-
-    def __init__(self, file: BinaryIO, encoding: str) -> None:
-        self._file, self._encoding = file, encoding
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UnicodeError):
-            raise _undecodable(self._file, self._encoding) from None
-
-
-def _undecodable(file: BinaryIO, encoding: str) -> FormatError:
-    place = first_undecodable(file, encoding)
-    where = f" Byte {place[0]:,} on line {place[1]:,} does not belong to it." if place else ""
-    return FormatError(
-        f"The file is not {NAMES.get(encoding, encoding)} throughout.{where} "
-        "Choose the encoding in which it was saved.",
-        code="wrong_encoding",
-        line=place[1] if place else None,
-    )
 
 
 def _unclosed(lines: _Lines, first_line: int, dialect: dialects.Dialect, options: Options) -> FormatError:
@@ -276,7 +191,7 @@ def _rows(
     named = max((column.index + 1 for column in columns if not column.made_up), default=width)
     needed = 1 if options.pad_short_rows else named if header_line else width
     skip = options.skip_rows
-    with _decoding(file, encoding):
+    with decoding(file, encoding):
         if header_line:  # the header itself may stand on several lines
             lines, reader = _reader(file, encoding, dialect, header_line, options)
             _next(lines, reader, header_line, dialect, options)

@@ -73,22 +73,30 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to read. None means: find out. `skip_rows` data rows are passed over, for those who come back."""
+    """How to read. None means: find out.
+
+    `record_path` says where in a nested file the records are, `member` which file of an archive is meant.
+    `max_unpacked` bounds workbooks, `max_extracted` other packed files. `skip_rows` data rows are passed
+    over, for those who come back.
+    """
 
     encoding: str | None = None
     delimiter: str | None = None
     has_header: bool | None = None
     header_row: int | None = None
     sheet: str | None = None
+    record_path: str | None = None
+    member: str | None = None
     pad_short_rows: bool = False
     skip_rows: int = 0
     max_columns: int = 2_000
     max_cell: int = 1_048_576
     max_row: int = 8 * 1_048_576
     max_unpacked: int = 512 * 1_048_576
+    max_extracted: int = 2_048 * 1_048_576
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Findings:
     """What was found or chosen, to be shown as chips. `header_row` is a line or sheet row, 0 for none."""
 
@@ -99,6 +107,10 @@ class Findings:
     header_row: int = 1
     sheet: str = ""
     sheets: tuple[Sheet, ...] = ()
+    record_path: str = ""
+    record_paths: tuple[str, ...] = ()
+    member: str = ""
+    members: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Excel workbooks (Office Open XML, .xlsx), read with calamine after the archive has been judged.
+"""Workbooks (Excel's .xlsx, .xls and .xlsb, OpenDocument's .ods), read with calamine after they were judged.
 
 A workbook has to be held in memory to be read; `Options.max_unpacked` bounds it. What calamine does not
 tell (error values, formulas that were never calculated) is found in the sheet's XML while it is counted.
@@ -7,6 +7,7 @@ tell (error values, formulas that were never calculated) is found in the sheet's
 from __future__ import annotations
 
 import datetime as dt
+import io
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import BinaryIO
@@ -27,7 +28,7 @@ from apps.jobs.formats.tables import (
     Sheet,
     Table,
 )
-from apps.jobs.formats.workbook_parts import Marks, sheet_parts
+from apps.jobs.formats.workbook_parts import Marks, RepeatGuard, padded_styles, sheet_parts
 from apps.jobs.formats.zipguard import inspect, open_archive
 
 FILE_TYPE = "xlsx"
@@ -35,16 +36,59 @@ _EXACT = 2**53
 
 
 def open_workbook(file: BinaryIO, options: Options) -> Table:
-    """Open one sheet of a workbook. Raises FormatError when it cannot be read as asked."""
+    """Open one sheet of an .xlsx workbook. Raises FormatError when it cannot be read as asked."""
     archive = open_archive(file, max_unpacked=options.max_unpacked)
     parts = sheet_parts(archive)
-    marks = {name: Marks() for name in parts.values()}
+    styles = padded_styles(archive)
+    marks = {name: Marks(styles) for name in parts.values()}
     inspect(
         archive,
         file,
         max_unpacked=options.max_unpacked,
         watch={name: mark.feed for name, mark in marks.items()},
     )
+    return _open_sheet(
+        file, options, FILE_TYPE, {sheet: marks[part] for sheet, part in parts.items() if part in marks}
+    )
+
+
+def open_xlsb(file: BinaryIO, options: Options) -> Table:
+    """Open one sheet of a binary workbook (.xlsb). Raises FormatError when it cannot be read as asked."""
+    inspect(open_archive(file, max_unpacked=options.max_unpacked), file, max_unpacked=options.max_unpacked)
+    return _without_marks(file, options, "xlsb")
+
+
+def open_ods(file: BinaryIO, options: Options) -> Table:
+    """Open one sheet of an OpenDocument file. Raises FormatError when it cannot be read as asked."""
+    inspect(
+        open_archive(file, max_unpacked=options.max_unpacked),
+        file,
+        max_unpacked=options.max_unpacked,
+        watch={"content.xml": RepeatGuard().feed},
+    )
+    return _without_marks(file, options, "ods")
+
+
+def open_xls(file: BinaryIO, options: Options) -> Table:
+    """Open one sheet of an old workbook (.xls). Raises FormatError when it cannot be read as asked."""
+    if file.seek(0, io.SEEK_END) > options.max_unpacked:
+        raise FormatError(
+            "The workbook is too large for its kind. Save it as .xlsx or CSV.", code="too_large"
+        )
+    file.seek(0)
+    return _without_marks(file, options, "xls")
+
+
+def _without_marks(file: BinaryIO, options: Options, file_type: str) -> Table:
+    table = _open_sheet(file, options, file_type, {})
+    table.notices.append(
+        f"In .{file_type} files, cells that show an error such as #N/A are read as empty. "
+        "Save the file as .xlsx to have them found."
+    )
+    return table
+
+
+def _open_sheet(file: BinaryIO, options: Options, file_type: str, marks: dict[str, Marks]) -> Table:
     book = _open(file)
     sheets = _sheets(book)
     chosen = _choose(sheets, options.sheet)
@@ -69,12 +113,15 @@ def open_workbook(file: BinaryIO, options: Options) -> Table:
     if header_row > 1:
         notices.append(f"The header is in row {header_row}; the rows above it are passed over.")
     progress = _Progress(grid.total_height)
-    mark = marks.get(parts.get(chosen.name, ""))
+    mark = marks.get(chosen.name)
+    if mark and mark.padded:
+        shown = ", ".join(f"“{columns[c].name}”" for c in sorted(mark.padded) if c < len(columns))
+        notices.append(f"Numbers shown with leading zeros keep them: {shown}.")
     table = Table(
         columns=columns,
         rows=iter(()),
         findings=Findings(
-            FILE_TYPE,
+            file_type,
             has_header=header is not None,
             header_row=header_row,
             sheet=chosen.name,
@@ -84,7 +131,7 @@ def open_workbook(file: BinaryIO, options: Options) -> Table:
         notices=notices,
         position=progress,
     )
-    table.rows = _rows(grid, columns, header_row, mark.found if mark else {}, table, progress, options)
+    table.rows = _rows(grid, columns, header_row, mark or Marks(), table, progress, options)
     return table
 
 
@@ -196,7 +243,7 @@ def _rows(
     grid: calamine.CalamineSheet,
     columns: tuple[Column, ...],
     header_row: int,
-    marks: dict[tuple[int, int], str],
+    mark: Marks,
     table: Table,
     progress: _Progress,
     options: Options,
@@ -204,7 +251,7 @@ def _rows(
     width = len(columns)
     first_column = grid.start[1] if grid.start else 0
     marked_rows: dict[int, list[tuple[int, str]]] = {}
-    for (row, column), code in marks.items():
+    for (row, column), code in mark.found.items():
         marked_rows.setdefault(row, []).append((column - first_column, code))
     number = 0
     for line, raw in enumerate(grid.iter_rows(), start=1):
@@ -221,6 +268,14 @@ def _rows(
             cells.append(cell)
             if odd:
                 problems.append(_imprecise(columns, index, odd))
+        for column in mark.padded:
+            index = column - first_column
+            if (
+                0 <= index < len(cells)
+                and type(cells[index]) is int
+                and (digits := mark.digits_at(line, column))
+            ):
+                cells[index] = format(cells[index], f"0{digits}d")
         for index, code in marked_rows.get(line, ()):
             if 0 <= index < len(cells):
                 problems.append(_error_cell(columns, index, code))

@@ -96,7 +96,7 @@ def inspect(
     for entry in archive.infolist():
         seen = 0
         member_watch = (watch or {}).get(entry.filename)
-        for chunk in _inflate(file, entry):
+        for chunk in inflate(file, entry):
             seen += len(chunk)
             total += len(chunk)
             if seen > entry.file_size:
@@ -108,7 +108,8 @@ def inspect(
     file.seek(0)
 
 
-def _inflate(file: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+def inflate(file: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The unpacked bytes of one member, in chunks of at most 1 MB. Raises FormatError for damage."""
     file.seek(entry.header_offset)
     header = file.read(30)
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
@@ -122,7 +123,10 @@ def _inflate(file: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
             yield stored
         return
     if entry.compress_type != zipfile.ZIP_DEFLATED:
-        raise FormatError("The file is packed in a way that Excel does not use.", code="damaged_file")
+        raise FormatError(
+            "The archive uses a way of packing that cannot be read; ZIP with “deflate” can.",
+            code="damaged_file",
+        )
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         while left > 0 and not inflater.eof:

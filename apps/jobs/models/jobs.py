@@ -56,6 +56,10 @@ class Job(TimeOrdered, Stamped, Leased):
         default=0, help_text="Line or sheet row of the header; 0 for none."
     )
     sheet = models.CharField(max_length=255, blank=True)
+    record_path = models.CharField(
+        max_length=500, blank=True, help_text="Where the records are in a nested file (JSON, XML)."
+    )
+    member = models.CharField(max_length=500, blank=True, help_text="Which file of an archive is read.")
     pad_short_rows = models.BooleanField(
         default=False, help_text="Take cells that are missing at the end of a row as empty."
     )

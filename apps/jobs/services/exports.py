@@ -10,7 +10,7 @@ from django.db import transaction
 from apps.audit.services import entries
 from apps.jobs.models import Job
 from apps.jobs.services.control import set_off
-from apps.jobs.statuses import FileType, JobType
+from apps.jobs.statuses import WRITABLE, FileType, JobType
 from apps.kernel.errors import FieldError, InvalidInput
 from apps.records import selectors
 from apps.records.models import Dataset
@@ -43,7 +43,7 @@ def create(
     errors = []
     if dataset.organization_id != organization.pk:
         raise InvalidInput("The dataset belongs to another organization.")
-    if format not in FileType.values:
+    if format not in WRITABLE:
         errors.append(
             FieldError("/format", "invalid_choice", f"“{format[:20]}” is no format; use csv or xlsx.")
         )

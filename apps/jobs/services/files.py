@@ -14,7 +14,7 @@ from apps.jobs.formats.writers import MIME_TYPES, WRITERS
 from apps.jobs.models import Job, JobArtifact
 from apps.jobs.services import storage
 from apps.jobs.services.problems import Rejected, rejected
-from apps.jobs.statuses import ArtifactKind
+from apps.jobs.statuses import WORKBOOKS, WRITABLE, ArtifactKind, FileType
 
 KEPT_DAYS = 30
 OUTPUT_DAYS = 7
@@ -45,7 +45,7 @@ def write_problem_files(job: Job) -> list[JobArtifact]:
         )
     ]
     if job.failed_records:
-        kind = job.file_type or "csv"
+        kind = _kind_of_rejected(job)
         made.append(
             _write(
                 job,
@@ -57,6 +57,13 @@ def write_problem_files(job: Job) -> list[JobArtifact]:
             )
         )
     return made
+
+
+def _kind_of_rejected(job: Job) -> str:
+    """The format of the upload where it can be written, else the nearest to it that people can edit."""
+    if job.file_type in WRITABLE:
+        return job.file_type
+    return FileType.XLSX if job.file_type in WORKBOOKS else FileType.CSV
 
 
 def _error_rows(job: Job) -> Iterator[list[Any]]:

@@ -35,6 +35,8 @@ def make(table: Table) -> dict[str, Any]:
         "samples": _samples(table, first),
         "notices": table.notices,
         "sheets": [{"name": sheet.name, "visible": sheet.visible} for sheet in findings.sheets],
+        "record_paths": list(findings.record_paths),
+        "members": list(findings.members),
         "total_estimate": table.total_estimate,
         "total_is_exact": table.total_is_exact,
     }

@@ -25,7 +25,16 @@ from apps.tenants.principals import Actor
 from apps.tenants.services import numbers
 
 FALLBACK = "iso-8859-1"
-PREVIEW_FIELDS = ("encoding", "delimiter", "has_header", "header_row", "sheet", "pad_short_rows")
+PREVIEW_FIELDS = (
+    "encoding",
+    "delimiter",
+    "has_header",
+    "header_row",
+    "sheet",
+    "pad_short_rows",
+    "record_path",
+    "member",
+)
 
 
 def max_bytes() -> int:
@@ -141,6 +150,8 @@ def apply_findings(job: Job, table: Table, preview: dict[str, Any]) -> None:
     job.has_header = found.has_header
     job.header_row = found.header_row
     job.sheet = found.sheet[:255]
+    job.record_path = found.record_path[:500]
+    job.member = found.member[:500]
     job.preview = preview
     job.total_records = table.total_estimate or 0
     job.total_is_exact = table.total_is_exact
@@ -154,6 +165,8 @@ def options_of(job: Job, *, skip_rows: int = 0) -> Options:
         has_header=job.has_header,
         header_row=job.header_row or None,
         sheet=job.sheet or None,
+        record_path=job.record_path or None,
+        member=job.member or None,
         pad_short_rows=job.pad_short_rows,
         skip_rows=skip_rows,
     )
@@ -168,6 +181,8 @@ def reread(
     header_row: int | None = None,
     sheet: str | None = None,
     pad_short_rows: bool | None = None,
+    record_path: str | None = None,
+    member: str | None = None,
 ) -> Job:
     """Read the file in another way, as a person chose; None finds out anew. Raises FormatError, NotReady.
 
@@ -182,6 +197,8 @@ def reread(
         has_header=has_header,
         header_row=header_row or None,
         sheet=sheet or None,
+        record_path=record_path or None,
+        member=member or job.member or None,
         pad_short_rows=pad,
     )
     with storage.opened(job.file_path) as file:
