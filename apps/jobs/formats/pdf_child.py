@@ -56,7 +56,8 @@ def read(data: bytes, max_pages: int) -> dict[str, Any]:
         if not tables:
             lines = _lines(page)
             texts += [(number, [" ".join(text for _, _, text in line)]) for line in lines]
-            tables = [list(row) for row in [_without_rules(lines)] if row]
+            if table := _without_rules(lines):
+                tables.append([list(row) for row in table])
         if not tables:
             without.append(number)
             pictures += bool(page.images) and not page.chars
