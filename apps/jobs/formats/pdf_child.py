@@ -52,7 +52,7 @@ def read(data: bytes, max_pages: int) -> dict[str, Any]:
     if len(pages) > max_pages:
         notices.append(f"Only the first {max_pages} of {len(pages)} pages are read.")
     for number, page in enumerate(pages[:max_pages], start=1):
-        tables = page.extract_tables()
+        tables: list[Any] = page.extract_tables()
         if not tables:
             lines = _lines(page)
             texts += [(number, [" ".join(text for _, _, text in line)]) for line in lines]
