@@ -1,5 +1,6 @@
 from django.urls import path
 
+from apps.apikeys.api import usage
 from apps.apikeys.api.applications import ApplicationViewSet
 from apps.apikeys.api.auth import TokenRefreshView, TokenRevokeView, TokenView
 from apps.apikeys.api.limits import ApplicationLimitsView, KeyLimitsView, OrganizationLimitsView
@@ -18,6 +19,11 @@ urlpatterns = [
     path("security/default-rate-limits", OrganizationLimitsView.as_view()),
     path("security/rate-limits/<str:id>", KeyLimitsView.as_view()),
     path("oauth-applications/<str:id>/rate-limits", ApplicationLimitsView.as_view()),
+    path("api-keys/<str:id>/usage", usage.KeyUsageView.as_view()),
+    path("oauth-applications/<str:id>/usage", usage.ApplicationUsageView.as_view()),
+    path("security", usage.SecurityView.as_view()),
+    path("security/analytics", usage.AnalyticsView.as_view()),
+    path("security/analytics/file", usage.AnalyticsFileView.as_view()),
     *router.urls,
     path("versions", VersionListView.as_view()),
     path("versions/<str:version_name>", VersionView.as_view()),
