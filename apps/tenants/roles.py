@@ -24,8 +24,9 @@ SCOPES: dict[str, frozenset[str]] = {
     Role.ADMIN: frozenset(
         {
             "records:*", "datasets:*", "mappings:*", "events:*", "integrations:*", "syncs:*", "jobs:*",
-            "webhooks:*", "api-keys:*", "applications:*", "audit:read", "health:*", "members:*",
-            "organization:read", "organization:write", "projects:*", "backups:read", "schedules:*",
+            "webhooks:*", "api-keys:*", "applications:*", "audit:read", "audit:manage", "health:*",
+            "members:*", "organization:read", "organization:write", "projects:*", "backups:read",
+            "schedules:*",
         }
     ),
     Role.DEVELOPER: frozenset(

@@ -271,9 +271,9 @@ def test_lists_and_filters_show_nothing_of_another_organization(
             addresses += [f"/api/v1/{operation.address}?{parameter.name}={name}" for name in sorted(foreign)]
     for address in addresses:
         response = client.get(address)
-        assert response.status_code in (200, 400, 404, 422), (address, response.content[:300])
+        assert response.status_code in (200, 400, 404, 422), address
         if response.status_code == 200:
-            text = response.content.decode()
+            text = (response.getvalue() if response.streaming else response.content).decode()
             assert "Globex" not in text
             shown = [name for name in foreign if name in text and name not in address and "_" in name]
             assert shown == [], address

@@ -109,7 +109,7 @@ class VerificationSerializer(serializers.Serializer[Any]):
 
 
 class AuditVerificationView(HubAPIView):
-    scopes = {"get": SCOPE, "post": SCOPE}
+    scopes = {"get": SCOPE, "post": "audit:manage"}
     serializer_class = VerificationSerializer
     sparse = False
 
