@@ -52,7 +52,7 @@ answer.
 **Editing.** `GET` answers with an `ETag`; send it as `If-Match` when you change the object, and nobody's
 change is lost.
 
-The [guides](/api/docs/getting-started) tell more; the [changelog](/api/changelog) what differs between versions.
+The [guides](/api/docs/getting-started) tell more; the [changelog](/api/changelog) what became different.
 """
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {

@@ -15,7 +15,6 @@ from apps.apikeys.models import APIKey
 from apps.apikeys.principals import KeyPrincipal
 from apps.apikeys.signatures import check_signature
 from apps.kernel.api.addresses import parse_address
-from apps.kernel.api.permissions import PUBLIC
 from apps.kernel.api.versions import canonical_path
 from apps.kernel.errors import Forbidden, TooLarge
 
@@ -48,8 +47,6 @@ class KeyRestrictions(BasePermission):
         meta = request.META
         if "HTTP_AUTHORIZATION" not in meta and "HTTP_X_API_KEY" not in meta:
             return True
-        if view.needed_scope() == PUBLIC:
-            return True  # nobody is asked who they are
         caller = request.auth
         if not isinstance(caller, KeyPrincipal) or caller.key is None:
             return True

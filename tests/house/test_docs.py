@@ -15,10 +15,11 @@ from apps.kernel.api.guides import folder, guides
 from apps.kernel.api.versions import versions
 from apps.webhooks import signing
 
-GUIDES = [
+GUIDES = [one.name for one in guides()]
+EXPECTED = {
     "getting-started", "authentication", "pagination", "errors", "idempotency", "webhooks", "versions",
     "other-systems",
-]  # fmt: skip
+}  # fmt: skip
 PAGES = ["docs", "redoc", "changelog", "errors", "docs/search?q=key", *(f"docs/{name}" for name in GUIDES)]
 # Where a reader may be sent to; nothing is loaded from there.
 ELSEWHERE = ("https://www.rfc-editor.org/", "https://www.standardwebhooks.com/")
@@ -57,7 +58,7 @@ def test_links_lead_somewhere(path: str, db: None) -> None:
 
 
 def test_every_guide_is_a_page() -> None:
-    assert [one.name for one in guides()] == GUIDES
+    assert set(GUIDES) >= EXPECTED
     for one in guides():
         text = page(f"docs/{one.name}")
         assert f"<h1>{one.title}</h1>" in text

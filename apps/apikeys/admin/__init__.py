@@ -10,3 +10,4 @@ for model in (AccessToken, Application, DeviceGrant, Grant, IDToken, RefreshToke
 from apps.apikeys.admin import applications as applications  # noqa: E402
 from apps.apikeys.admin import authorized as authorized  # noqa: E402
 from apps.apikeys.admin import keys as keys  # noqa: E402
+from apps.apikeys.admin import versions as versions  # noqa: E402

@@ -9,6 +9,7 @@ from django.http import FileResponse
 from rest_framework.response import Response
 
 from apps.jobs import selectors
+from apps.jobs.formats.writers import MIME_TYPES
 from apps.jobs.models import Job, JobArtifact
 from apps.jobs.services import downloads, exports
 from apps.kernel.api.views import HubAPIView
@@ -49,6 +50,10 @@ def order_export(view: Any, values: dict[str, Any]) -> Job:
     view.also_needs("records:read")
     dataset = dataset_of(view.organization, values.pop("dataset"))
     return exports.create(organization=view.organization, dataset=dataset, actor=view.actor, **values)
+
+
+# What exported files, templates and lists of errors are.
+FILES = tuple(kind.partition(";")[0] for kind in MIME_TYPES.values())
 
 
 def file_response(artifact: JobArtifact) -> FileResponse:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.jobs import selectors
-from apps.jobs.api.base import Jobs, JobView, file_response, order_export
+from apps.jobs.api.base import FILES, Jobs, JobView, file_response, order_export
 from apps.jobs.api.serializers import ExportSerializer, ExportStatusSerializer, JobSerializer
 from apps.jobs.models import Job
 from apps.jobs.services import downloads
@@ -65,6 +65,7 @@ class ExportDownloadView(JobView):
     # Either the link's own signature lets one in, or the usual credentials do (checked below).
     scopes = {"get": PUBLIC}
     query_parameters = {"get": [Parameter("token", "The signature of the link in `download_url`.")]}
+    media_types = {"get": FILES}
     sparse = False
 
     def get(self, request: Request, id: str) -> FileResponse:

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.jobs import selectors
-from apps.jobs.api.base import Jobs, JobView
+from apps.jobs.api.base import FILES, Jobs, JobView
 from apps.jobs.api.serializers import (
     ImportSerializer,
     JobSerializer,
@@ -146,6 +146,7 @@ class ImportTemplateView(JobView):
     }
     sparse = False
     path_parameters = {"dataset": "The dataset's slug."}
+    media_types = {"get": FILES}
 
     def get(self, request: Request, dataset: str) -> HttpResponse:
         """Get a file to fill in

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.jobs import selectors
-from apps.jobs.api.base import Jobs, file_response, order_export
+from apps.jobs.api.base import FILES, Jobs, file_response, order_export
 from apps.jobs.api.serializers import (
     CancelSerializer,
     ErrorSerializer,
@@ -75,6 +75,7 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
             )
         ],
     }
+    media_types = {"errors_file": FILES}
     ordering_fields = {"created_at": "id"}
     search_fields = ("number", "name")
 

@@ -131,7 +131,8 @@ class HubSchema(AutoSchema):
             if self.method == "DELETE":
                 return {204: None}
             if self._handler_returns() in _RAW:
-                return {(200, "application/octet-stream"): OpenApiTypes.BINARY}
+                kinds = getattr(self.view, "media_types", {}).get(self.what, ("application/octet-stream",))
+                return {(200, kind): OpenApiTypes.BINARY for kind in kinds}
             return super().get_response_serializers()
         declared = outputs[self.what]
         status, serializer = declared if isinstance(declared, tuple) else (200, declared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from copy import deepcopy
 from typing import Any
@@ -127,9 +128,8 @@ def _relax(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
 
 
 def _problems_of(path: str, method: str, operation: dict[str, Any]) -> list[str]:
-    found = {"400"}
-    if operation.get("security") != [{}]:
-        found |= {"401", "403", "429"}
+    # Credentials are judged where they are given, also by what needs none.
+    found = {"400", "401", "403", "429"}
     if "{" in path:
         found.add("404")
     if "/versions" not in path:
@@ -142,11 +142,35 @@ def _problems_of(path: str, method: str, operation: dict[str, Any]) -> list[str]
     return sorted(found)
 
 
+# What stands for a variable in a sample's address, by the address's first part where it is an id.
+_NAMES = {
+    "dataset": "clients", "slug": "rest", "name": "clients.updated", "version_name": "v2",
+    "key_id": "KEY-2026-00001",
+    "keyId": "KEY-2026-00001", "api-keys": "KEY-2026-00001", "integrations": "INT-2026-00001",
+    "webhooks": "WHK-2026-00001", "datasets": "clients", "jobs": "JOB-2026-00001", "import": "JOB-2026-00001",
+    "export": "JOB-2026-00001", "records": "key:C-1001", "deliveries": "dlv_01hv9k6zq3e8v7m2n4p5r6s7t8",
+    "events": "evt_01hv9k6zq3e8v7m2n4p5r6s7t8",
+}  # fmt: skip
+
+
+_VARIABLE = re.compile(r"{(\w+)}")
+
+
+def _address(path: str) -> str:
+    """An address to copy: with a name in place of each variable."""
+    first = path.split("/")[3]
+
+    def name(found: re.Match[str]) -> str:
+        return _NAMES.get(first if found[1] == "id" else found[1], "01hv9k6zq3e8v7m2n4p5r6s7t8")
+
+    return "https://hub.example.com" + _VARIABLE.sub(name, path)
+
+
 def _samples(path: str, method: str, operation: dict[str, Any], components: dict[str, Any]) -> list[Any]:
     """The call in curl, Python and JavaScript."""
     keyed = operation.get("security") != [{}]
     body = _example_body(operation, components)
-    address = f"https://hub.example.com{path}"
+    address = _address(path)
     curl = ["curl"] + ([f"-X {method.upper()}"] if method != "get" else []) + [shlex.quote(address)]
     headers: dict[str, str] = {}
     if keyed:
@@ -156,7 +180,9 @@ def _samples(path: str, method: str, operation: dict[str, Any], components: dict
     curl += [f'-H "{name}: {value}"' for name, value in headers.items()]
     if body is not None:
         curl += ['-H "Content-Type: application/json"', f"-d {shlex.quote(json.dumps(body))}"]
-    python = ["import os, uuid, requests", "", f"answer = requests.{method}(", f'    "{address}",']
+    modules = (["os"] if keyed else []) + (["uuid"] if keyed and method == "post" else [])
+    python = [*(f"import {module}" for module in modules), *([""] if modules else []), "import requests", ""]
+    python += [f"answer = requests.{method}(", f'    "{address}",']
     if keyed:
         more = ', "Idempotency-Key": str(uuid.uuid4())' if method == "post" else ""
         python.append(f'    headers={{"Authorization": f"Bearer {{os.environ[\'HUB_API_KEY\']}}"{more}}},')
