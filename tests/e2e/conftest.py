@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -102,7 +103,17 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def hub() -> Iterator[Hub]:
     home = Path(tempfile.mkdtemp(prefix="hub-e2e-"))
-    process = HubProcess(home, HUB_OUTBOUND_ALLOW="127.0.0.1/32", HUB_ALLOW_HTTP="true")
+    # A port that is known before: clients of OAuth2 compare the issuer with where they found it.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = HubProcess(
+        home,
+        HUB_PORT=str(port),
+        HUB_BASE_URL=f"http://127.0.0.1:{port}",
+        HUB_OUTBOUND_ALLOW="127.0.0.1/32",
+        HUB_ALLOW_HTTP="true",
+    )
     try:
         process.wait_until_ready()
         made = process.manage_json(

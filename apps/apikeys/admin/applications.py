@@ -14,7 +14,12 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
-from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+)
 
 from apps.apikeys.admin.forms import LinesField
 from apps.apikeys.models import (
@@ -55,7 +60,7 @@ class ApplicationForm(forms.ModelForm):
     flows = forms.MultipleChoiceField(
         label="How it gets tokens",
         choices=Application.Flow.choices,
-        widget=forms.CheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         initial=[Application.Flow.AUTHORIZATION_CODE],
     )
     redirect_uris = LinesField(

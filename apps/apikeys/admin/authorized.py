@@ -12,6 +12,7 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from apps.apikeys.models import Consent, TokenFamily
 from apps.apikeys.scopes import tell
 from apps.apikeys.services import consents, sessions
+from apps.kernel.admin import ago
 from apps.kernel.admin.site import site_urls
 from apps.tenants.models import User
 
@@ -30,9 +31,10 @@ def page(request: HttpRequest) -> HttpResponse:
         {
             "consent": consent,
             "told": [tell(scope) for scope in consent.scopes],
-            "last": last.get((consent.application_id, consent.organization_id)),
+            "last": ago(used) if used is not None else None,
         }
         for consent in consents.of_user(user)[:200]
+        for used in [last.get((consent.application_id, consent.organization_id))]
     ]
     context = {
         **admin.site.each_context(request),

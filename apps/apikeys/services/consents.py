@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Max, QuerySet
@@ -112,7 +114,7 @@ def of_user(user: User) -> QuerySet[Consent]:
     )
 
 
-def last_uses(user: User) -> dict[tuple[int, object], object]:
+def last_uses(user: User) -> dict[tuple[int, UUID], datetime]:
     """When tokens of each application and organization were last refreshed or made, for a person."""
     rows = (
         TokenFamily.objects.filter(user=user, application__isnull=False, expires_at__gt=timezone.now())
