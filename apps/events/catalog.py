@@ -11,6 +11,7 @@ from apps.kernel.registry import Registry
 
 if TYPE_CHECKING:
     from apps.events.models import Event
+    from apps.tenants.models import Organization
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class EventType:
     sample: Mapping[str, Any] = field(default_factory=dict, hash=False)
     group: str = ""
     version: int = 1
+    own: bool = False  # declared by an organization, for itself
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,20 @@ class Subscriber:
     take: Callable[[Sequence[Event]], None]
 
 
+@dataclass(frozen=True)
+class TypeSource:
+    """A party that knows further event types of an organization, such as those of its own datasets.
+
+    `types_of(organization)` returns all of them.
+    """
+
+    name: str
+    types_of: Callable[[Organization], Sequence[EventType]]
+
+
 event_types: Registry[EventType] = Registry("Event type")
 subscribers: Registry[Subscriber] = Registry("Subscriber")
+type_sources: Registry[TypeSource] = Registry("Source of event types")
 
 
 def matches(pattern: str, name: str) -> bool:

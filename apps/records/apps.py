@@ -7,9 +7,10 @@ class RecordsConfig(AppConfig):
     verbose_name = "Records"
 
     def ready(self) -> None:
-        from apps.events.catalog import event_types
+        from apps.events.catalog import TypeSource, event_types, type_sources
         from apps.records.catalog import datasets
         from apps.records.datasets import BUILTIN
+        from apps.records.event_types import types_of_own_datasets
         from apps.records.events import types_of
         from apps.records.services.datasets import provision
         from apps.tenants.services.organizations import founders
@@ -18,5 +19,6 @@ class RecordsConfig(AppConfig):
             datasets.register(spec)
             for event_type in types_of(spec):
                 event_types.register(event_type)
+        type_sources.register(TypeSource("datasets", types_of_own_datasets))
         if provision not in founders:
             founders.append(provision)

@@ -64,7 +64,7 @@ def data_of(
 
 
 def types_of(spec: DatasetSpec) -> list[EventType]:
-    """The event types of one built-in dataset."""
+    """The event types of one dataset."""
     sample = {f.name: _sample(f.type) for f in spec.fields[:5]}
     types = []
     for operation, verb in VERBS.items():

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,9 @@ from xml.sax.saxutils import escape, quoteattr
 import orjson
 
 from apps.webhooks.statuses import PayloadFormat
+from apps.webhooks.templating import compile_template
 
+XML_HEAD = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 CONTENT_TYPES = {
     PayloadFormat.JSON: "application/json",
     PayloadFormat.XML: "application/xml; charset=utf-8",
@@ -39,6 +41,8 @@ class Style:
     full: bool = True
     metadata: bool = False
     timestamp: bool = True
+    template: str = ""  # with the format custom
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,10 @@ class Message:
 
 
 def render(message: Message, style: Style) -> tuple[str, bytes]:
-    """The content type and the exact bytes to store, sign and send."""
+    """The content type and the exact bytes to store, sign and send.
+
+    Raises TemplateInvalid or TemplateFailed for a style with a template.
+    """
     envelope: dict[str, Any] = {"id": message.id, "type": message.type}
     if style.timestamp:
         envelope["timestamp"] = rfc3339(message.occurred_at)
@@ -66,6 +73,9 @@ def render(message: Message, style: Style) -> tuple[str, bytes]:
             "subject": message.subject,
             "version": message.version,
         }
+    if style.format == PayloadFormat.CUSTOM:
+        template = compile_template(style.template, style.content_type)
+        return style.content_type, template.render(envelope)
     if style.format == PayloadFormat.XML:
         body = _xml(envelope)
     elif style.format == PayloadFormat.FORM:
@@ -73,6 +83,25 @@ def render(message: Message, style: Style) -> tuple[str, bytes]:
     else:
         body = to_json(envelope)
     return CONTENT_TYPES[PayloadFormat(style.format)], body
+
+
+def wrap(parts: Sequence[tuple[str, bytes]], *, batch_id: str, at: datetime, bare: bool) -> tuple[str, bytes]:
+    """The content type and bytes of a batch of rendered messages, all of one content type.
+
+    JSON: {"id", "type": "batch", "timestamp", "data": [message, …]}, or the list alone if `bare` (what a
+    template made); XML: <batch> with the messages; text: one after another.
+    """
+    content_type = parts[0][0]
+    bodies = [body for _, body in parts]
+    if content_type.startswith("application/json"):
+        if bare:
+            return content_type, b"[" + b",".join(bodies) + b"]"
+        head = to_json({"id": batch_id, "type": "batch", "timestamp": rfc3339(at)})
+        return content_type, head[:-1] + b',"data":[' + b",".join(bodies) + b"]}"
+    if content_type.startswith("application/xml"):
+        inner = b"".join(body.removeprefix(XML_HEAD) for body in bodies)
+        return content_type, b"%b<batch><id>%b</id>%b</batch>" % (XML_HEAD, batch_id.encode(), inner)
+    return content_type, b"\n".join(bodies)
 
 
 def rfc3339(at: datetime) -> str:
@@ -98,7 +127,7 @@ _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def _xml(envelope: Mapping[str, Any]) -> bytes:
-    return ('<?xml version="1.0" encoding="UTF-8"?>\n' + "".join(_element("event", envelope))).encode()
+    return XML_HEAD + "".join(_element("event", envelope)).encode()
 
 
 def _element(name: str, value: Any) -> Iterator[str]:

@@ -41,7 +41,7 @@ def endpoints_of(
         rows = rows.filter(pk__in=WebhookEndpoint.objects.for_event(organization, event).values("pk"))
     if search:
         rows = rows.filter(
-            Q(name__icontains=search) | Q(number__istartswith=search) | Q(url__icontains=search)
+            Q(name__icontains=search) | Q(number__istartswith=search) | Q(url_shown__icontains=search)
         )
     return rows.order_by("-id")
 
@@ -241,6 +241,9 @@ def statistics_of(endpoints: Any, *, since: datetime | None = None) -> dict[str,
         "average_response_time": None if attempts["average"] is None else round(attempts["average"]),
         "total_retries": attempts["retries"],
         "success_rate": _percent(attempts["succeeded"], attempts["total"]),
+        "days_since_last_delivery": None
+        if attempts["last_success"] is None
+        else (timezone.now() - attempts["last_success"]) // timedelta(days=1),
     }
 
 

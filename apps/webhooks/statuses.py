@@ -79,6 +79,7 @@ class AuthType(models.TextChoices):
     BEARER = "bearer", "Bearer token"
     BASIC = "basic", "Basic"
     API_KEY = "api_key", "API key in a header"
+    OAUTH2 = "oauth2", "OAuth2 client credentials"
     CUSTOM = "custom", "Headers of its own"
 
 
@@ -86,6 +87,12 @@ class PayloadFormat(models.TextChoices):
     JSON = "json", "JSON"
     XML = "xml", "XML"
     FORM = "form", "Form data"
+    CUSTOM = "custom", "Template of its own"
+
+
+class SecretKind(models.TextChoices):
+    HMAC = "hmac", "HMAC-SHA256"
+    ED25519 = "ed25519", "ed25519"
 
 
 class Ordering(models.TextChoices):

@@ -12,18 +12,19 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from apps.events.catalog import event_types
+from apps.events.selectors import types_of
 from apps.events.services.publications import OWN
 from apps.kernel.errors import FieldError, HubError
 from apps.kernel.outbound import check_url, default_policy, prepare, resolve
-from apps.records import selectors as records
-from apps.records.events import VERBS
+from apps.kernel.redaction import MASK
 from apps.tenants.models import Organization
 from apps.webhooks import signing
 from apps.webhooks.errors import SecretInvalid
+from apps.webhooks.filters import FilterInvalid, compile_filter
 from apps.webhooks.models import WebhookEndpoint
 from apps.webhooks.services.requests import narrowed
-from apps.webhooks.statuses import AuthType
+from apps.webhooks.statuses import AuthType, PayloadFormat
+from apps.webhooks.templating import CONTENT_TYPES, TemplateInvalid, compile_template
 
 MAX_PATTERNS = 100
 MAX_HEADERS = 50
@@ -42,9 +43,14 @@ _AUTH_FIELDS: dict[str, tuple[str, ...]] = {
     AuthType.BEARER: ("token",),
     AuthType.BASIC: ("username", "password"),
     AuthType.API_KEY: ("key",),
+    AuthType.OAUTH2: ("token_url", "client_id", "client_secret"),
     AuthType.CUSTOM: ("headers",),
 }
-_AUTH_OPTIONAL: dict[str, tuple[str, ...]] = {AuthType.API_KEY: ("header",)}
+_AUTH_OPTIONAL: dict[str, tuple[str, ...]] = {
+    AuthType.API_KEY: ("header",),
+    AuthType.OAUTH2: ("scope", "audience", "client_auth"),
+}
+_CLIENT_AUTH = ("basic", "body")
 
 
 def problems(endpoint: WebhookEndpoint, *, fields: Iterable[str] | None = None) -> list[FieldError]:
@@ -64,8 +70,12 @@ def problems(endpoint: WebhookEndpoint, *, fields: Iterable[str] | None = None) 
         for name, errors in error.error_dict.items():
             for one in errors:
                 found.append(FieldError(f"/{name}", one.code or "invalid", " ".join(one.messages)))
+    if wanted is not None:
+        wanted |= {also for name, also in _ALSO.items() if name in wanted}
+        if wanted & {"payload_format", "custom_content_type"}:
+            wanted.add("batch_delivery")
     for name, check in _CHECKS.items():
-        if wanted is None or name in wanted or (name == "auth_config" and "auth_type" in wanted):
+        if wanted is None or name in wanted:
             found += check(endpoint)
     return found
 
@@ -74,10 +84,13 @@ def url_problems(endpoint: WebhookEndpoint) -> list[FieldError]:
     """Whether the URL may be called: looks its name up, so never inside a transaction."""
     policy = default_policy()
     try:
-        target = check_url(endpoint.url, policy, allow_http=endpoint.organization.allow_http or None)
+        target = check_url(endpoint.url or "", policy, allow_http=endpoint.organization.allow_http or None)
         resolve(target.host, target.port, policy)
     except HubError as error:
         return [FieldError("/url", error.code, error.detail)]
+    found = token_url_problems(endpoint)
+    if found:
+        return found
     if any(_networks(endpoint)):
         return []  # told where the settings are checked
     try:
@@ -90,6 +103,20 @@ def url_problems(endpoint: WebhookEndpoint) -> list[FieldError]:
                 f"{target.host} leads to an address outside of the IP allow list.",
             )
         ]
+    return []
+
+
+def token_url_problems(endpoint: WebhookEndpoint) -> list[FieldError]:
+    """Whether the token URL may be called; looks its name up, too."""
+    if endpoint.auth_type != AuthType.OAUTH2:
+        return []
+    policy = default_policy()
+    try:
+        url = str(endpoint.auth_config.get("token_url", ""))
+        target = check_url(url, policy, allow_http=endpoint.organization.allow_http or None)
+        resolve(target.host, target.port, policy)
+    except HubError as error:
+        return [FieldError("/auth_config/token_url", error.code, error.detail)]
     return []
 
 
@@ -114,19 +141,50 @@ def _events(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
 
 
 def known_types(organization: Organization) -> set[str]:
-    """The event types that the organization may see: those of the house and those of its own datasets."""
-    names = {declared.name for declared in event_types}
-    for dataset in records.datasets_of(organization):
-        names.update(f"{dataset.slug}.{verb}" for verb in VERBS)
-    return names
+    """The event types that the organization may see: those of the house, of its datasets and its own."""
+    return {declared.name for declared in types_of(organization)}
 
 
 def _filters(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
-    if endpoint.event_filters:
+    try:
+        if endpoint.event_filters:
+            compile_filter(endpoint.event_filters)
+        elif not isinstance(endpoint.event_filters, dict):
+            yield FieldError("/event_filters", "type", "Filters are an object: a path, and what it must be.")
+    except FilterInvalid as error:
+        for one in error.errors:
+            yield FieldError(f"/event_filters{one.pointer}", one.code, one.detail)
+
+
+def _template(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
+    """A template must be understood."""
+    if endpoint.payload_format != PayloadFormat.CUSTOM:
+        return
+    try:
+        compile_template(endpoint.custom_template, endpoint.custom_content_type)
+    except TemplateInvalid as error:
+        yield FieldError("/custom_template", "template", str(error))
+
+
+def _batch(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
+    if not endpoint.batch_delivery:
+        return
+    plain = (CONTENT_TYPES[0], CONTENT_TYPES[2])  # JSON and text can be put one after another
+    custom = endpoint.payload_format == PayloadFormat.CUSTOM and endpoint.custom_content_type not in plain
+    if endpoint.payload_format == PayloadFormat.FORM or custom:
         yield FieldError(
-            "/event_filters",
-            "not_available",
-            "Filters on the event's data are not available in this version.",
+            "/batch_delivery", "format", "Batches are JSON or XML, or of a template that makes JSON or text."
+        )
+
+
+def _tls(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
+    """Certificates are verified, but where unencrypted HTTP is allowed, too."""
+    if not endpoint.validate_ssl and not (endpoint.organization.allow_http or default_policy().allow_http):
+        yield FieldError(
+            "/validate_ssl",
+            "required",
+            "TLS certificates are verified. Only an organization that allows unencrypted HTTP may switch "
+            "that off.",
         )
 
 
@@ -193,6 +251,11 @@ def _auth(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
             yield from _sendable(value, f"/auth_config/{name}", name)
     if endpoint.auth_type == AuthType.BASIC and ":" in str(config.get("username", "")):
         yield FieldError("/auth_config/username", "invalid", "A user name has no colon (RFC 7617).")
+    for name in ("scope", "audience"):
+        if name in optional and config.get(name):
+            yield from _sendable(str(config[name]), f"/auth_config/{name}", name)
+    if "client_auth" in config and config["client_auth"] not in _CLIENT_AUTH:
+        yield FieldError("/auth_config/client_auth", "invalid", f"One of {', '.join(_CLIENT_AUTH)}.")
     if "header" in optional and "header" in config:
         yield from header_problems({str(config["header"]): "x"}, "/auth_config/header")
 
@@ -246,12 +309,15 @@ def _secret(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
         yield FieldError("/secret", error.code, error.detail)
 
 
-def _later(name: str, what: str) -> Any:
-    def check(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
-        if getattr(endpoint, name):
-            yield FieldError(f"/{name}", "not_available", f"{what} not available in this version.")
-
-    return check
+def _url(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
+    if not isinstance(endpoint.url, str) or not endpoint.url:
+        yield FieldError("/url", "required", "Give the address that events are sent to.")
+    elif len(endpoint.url) > 2000:
+        yield FieldError("/url", "too_long", "An address has at most 2,000 characters.")
+    elif MASK in endpoint.url:
+        yield FieldError(
+            "/url", "masked", f"The address has {MASK} in it where a key is: write it out whole."
+        )
 
 
 _CHECKS: dict[str, Callable[[WebhookEndpoint], Iterator[FieldError]]] = {
@@ -268,6 +334,14 @@ _CHECKS: dict[str, Callable[[WebhookEndpoint], Iterator[FieldError]]] = {
     "ip_allow_list": _networks,
     "signature_header": _signature_header,
     "secret": _secret,
-    "batch_delivery": _later("batch_delivery", "Deliveries in batches are"),
-    "custom_template": _later("custom_template", "Templates are"),
+    "batch_delivery": _batch,
+    "custom_template": _template,
+    "validate_ssl": _tls,
+    "url": _url,
+}
+# What is looked at again when another field changes.
+_ALSO = {
+    "auth_type": "auth_config",
+    "payload_format": "custom_template",
+    "custom_content_type": "custom_template",
 }

@@ -51,7 +51,7 @@ FORM = {
     "auth_secret": "",
     "auth_headers": "", "timeout": "", "retry_attempts": "", "retry_intervals": "", "retry_on_status": "",
     "rate_limit_per_second": "", "rate_limit_per_minute": "", "signature_header": "", "ip_allow_list": "",
-    "start": "active",
+    "start": "active", "batch_size": "100", "batch_window": "10", "custom_content_type": "application/json",
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def types_view(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     text = request.GET.get("q", "").strip()[:100]
     groups: dict[str, list[EventType]] = {}
-    for declared in types_like(search=text):
+    for declared in types_like(request.organization, search=text):  # type: ignore[attr-defined]
         groups.setdefault(declared.group or declared.name.partition(".")[0], []).append(declared)
     request.current_app = admin.site.name
     context = {
@@ -32,6 +32,7 @@ def types_view(request: HttpRequest) -> HttpResponse:
         ],
         "groups": [(name.replace("_", " "), found) for name, found in sorted(groups.items())],
         "query": text,
+        "own_url": reverse("admin:events_owneventtype_changelist"),
     }
     return TemplateResponse(request, "hub/events/types.html", context)
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.events import selectors
-from apps.events.api.serializers import EventSerializer, EventTypeSerializer, NewEventSerializer
+from apps.events.api.serializers import (
+    EventSerializer,
+    EventTypeChangeSerializer,
+    EventTypeSerializer,
+    NewEventSerializer,
+    NewEventTypeSerializer,
+)
 from apps.events.models import Event
-from apps.events.services import publications
+from apps.events.services import own_types, publications
 from apps.kernel.api.views import HubViewSet, Parameter
 
 
@@ -19,12 +26,22 @@ class EventTypeViewSet(HubViewSet):
     """What can happen: the types of events, with JSON Schemas and samples."""
 
     serializer_class = EventTypeSerializer
-    scopes = {"list": "events:read", "retrieve": "events:read"}
+    scopes = {
+        "list": "events:read",
+        "retrieve": "events:read",
+        "versions": "events:read",
+        "create": "events:write",
+        "partial_update": "events:write",
+        "destroy": "events:delete",
+    }
+    inputs = {"create": NewEventTypeSerializer, "partial_update": EventTypeChangeSerializer}
+    outputs = {"create": (201, EventTypeSerializer)}
     lookup_url_kwarg: ClassVar[str] = "name"  # type: ignore[misc]
     query_parameters = {
         "list": [
             Parameter("group", "Only types of this group, such as Webhooks."),
             Parameter("search", "Text in the name or the description."),
+            Parameter("own", "Only types that the organization has declared itself.", type="boolean"),
         ]
     }
 
@@ -35,7 +52,10 @@ class EventTypeViewSet(HubViewSet):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """List the types of events"""
         found = selectors.types_like(
-            group=self.parameters.get("group", ""), search=self.parameters.get("search", "")
+            self.organization,
+            group=self.parameters.get("group", ""),
+            search=self.parameters.get("search", ""),
+            own=self.parameters.get("own"),
         )
         return Response(
             {"data": [self.represent(declared) for declared in found], "next": None, "previous": None}
@@ -43,7 +63,42 @@ class EventTypeViewSet(HubViewSet):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Read one type of event"""
-        return Response(self.represent(selectors.type_named(self.kwargs["name"])))
+        return Response(self.represent(selectors.type_named(self.organization, self.kwargs["name"])))
+
+    def create(self, request: Request) -> Response:
+        """Declare a type of event of your own
+
+        With a JSON Schema, what is published is checked against it.
+        """
+        row = own_types.create(organization=self.organization, actor=self.actor, **self.validated())
+        return Response(
+            self.represent(selectors.declared_by(row)),
+            status=201,
+            headers={"Location": f"{request.path}/{row.name}"},
+        )
+
+    def partial_update(self, request: Request, name: str) -> Response:
+        """Change a type of your own
+
+        Another schema is another version; the older ones stay, and events may still be published by them.
+        """
+        row = selectors.own_type_of(self.organization, name)
+        row = own_types.update(event_type=row, actor=self.actor, **self.validated(partial=True))
+        return Response(self.represent(selectors.declared_by(row)))
+
+    def destroy(self, request: Request, name: str) -> Response:
+        """Remove a type of your own
+
+        Events of this type stay as they are.
+        """
+        own_types.remove(event_type=selectors.own_type_of(self.organization, name), actor=self.actor)
+        return Response(status=204)
+
+    @action(detail=True, methods=["get"])
+    def versions(self, request: Request, name: str) -> Response:
+        """List the versions of a type's schema, the newest first"""
+        found = selectors.versions_of(self.organization, name)
+        return Response({"data": [self.represent(one) for one in found], "next": None, "previous": None})
 
 
 class EventViewSet(HubViewSet):
@@ -82,7 +137,8 @@ class EventViewSet(HubViewSet):
     def create(self, request: Request) -> Response:
         """Publish an event of your own
 
-        Endpoints that are subscribed to its type get it. Its type begins with `custom.`.
+        Endpoints that are subscribed to its type get it. The type is one that you have declared, or any
+        `custom.…`.
         """
         event = publications.publish_own(organization=self.organization, **self.validated())
         return Response(

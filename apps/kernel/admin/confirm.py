@@ -9,7 +9,8 @@
 One method serves `actions` (rows ticked in the list), `actions_detail` and `actions_row` (one object): it is
 called with a scoped queryset. It may return a response; otherwise the user goes back where they came from.
 A HubError that it raises is shown as its sentence. `form_class` adds questions to the page: the method is
-then called with the valid form as third argument. `instantly=True` skips the page for clicks in a browser
+then called with the valid form as third argument; a form with `wants_request = True` gets `request=`.
+`instantly=True` skips the page for clicks in a browser
 (still POST only): for harmless deeds such as “Test connection”.
 """
 
@@ -32,6 +33,14 @@ from unfold.enums import ActionVariant
 from apps.kernel.errors import HubError, InvalidInput
 
 LISTED = 20
+
+
+def _form(form_class: type[Form] | None, request: HttpRequest, *, asked: bool) -> Form | None:
+    """The questions; a form with `wants_request = True` is told who asks."""
+    if form_class is None:
+        return None
+    more: dict[str, Any] = {"request": request} if getattr(form_class, "wants_request", False) else {}
+    return form_class(request.POST if asked else None, **more)
 
 
 def confirm_action(
@@ -73,7 +82,7 @@ def confirm_action(
                 objects = self.get_queryset(request).filter(pk=one.pk)
                 back = _back(request) or self.object_url(one)
             asked = request.method == "POST" and ("_confirmed" in request.POST)
-            form = form_class(request.POST if asked else None) if form_class is not None else None
+            form = _form(form_class, request, asked=asked)
             if asked and (form is None or form.is_valid()):
                 arguments = (objects,) if form is None else (objects, form)
                 try:

@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -120,12 +121,12 @@ class AsyncOutbound:
         target = check_url(prepare.with_params(url, params), self.policy, allow_http=allow_http)
         pairs, body = _body(prepare.check_headers(headers, auth), content, json, data)
         context = tls.context(verify=verify) if target.tls else True
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout, ceil_threshold=86_400)
+        limits = _limits(connect_timeout)
         try:
             async with asyncio.timeout(timeout):
                 response = await self._session.request(
                     prepare.check_method(method),
-                    yarl.URL(str(target.url), encoded=True),
+                    _address(target.text),
                     headers=pairs,
                     data=body,
                     allow_redirects=False,
@@ -156,9 +157,19 @@ class AsyncOutbound:
             headers=headers_of(response.raw_headers),
             content=content_read,
             elapsed_ms=round((loop.time() - started) * 1000),
-            url=str(target.url),
+            url=target.text,
             truncated=reader.truncated,
         )
+
+
+@lru_cache(maxsize=4096)
+def _address(url: str) -> yarl.URL:
+    return yarl.URL(url, encoded=True)
+
+
+@lru_cache(maxsize=64)
+def _limits(connect_timeout: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout, ceil_threshold=86_400)
 
 
 class _Resolver(AbstractResolver):

@@ -134,7 +134,7 @@ class Outbound:
             headers=headers_read,
             content=content_read,
             elapsed_ms=round((time.monotonic() - started) * 1000),
-            url=str(target.url),
+            url=target.text,
             truncated=truncated,
         )
 

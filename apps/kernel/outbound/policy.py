@@ -117,10 +117,8 @@ class Target:
     url: httpx.URL
     host: str
     port: int
-
-    @property
-    def tls(self) -> bool:
-        return self.url.scheme == "https"
+    tls: bool
+    text: str
 
     @property
     def origin(self) -> str:
@@ -173,7 +171,8 @@ def _parse(url: str) -> Target:
         port = 443 if scheme == "https" else 80
     if not 0 < port < 65536:
         raise OutboundBlocked("The URL has a port that is not between 1 and 65535.", code="url_invalid")
-    return Target(parsed.copy_with(fragment=None), host, port)
+    whole = parsed.copy_with(fragment=None)
+    return Target(whole, host, port, scheme == "https", str(whole))
 
 
 def numeric_address(host: str) -> list[str] | None:

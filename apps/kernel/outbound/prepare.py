@@ -6,6 +6,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -47,16 +48,23 @@ def check_method(method: str) -> str:
     return upper
 
 
+@lru_cache(maxsize=4096)
+def _checked_name(name: str) -> str:
+    """The name in lower case. Raises InvalidInput."""
+    if not _HEADER_NAME.match(name):
+        raise _invalid(name, "is not a valid header name")
+    lower = name.lower()
+    if lower in _OURS:
+        raise _invalid(name, "is set by the hub and cannot be given")
+    return lower
+
+
 def check_headers(headers: Headers | None, auth: tuple[str, str] | None) -> list[tuple[str, str]]:
     """The headers to send, with our defaults and `auth` as Basic. Raises InvalidInput, quoting no value."""
     items = list(headers.items() if isinstance(headers, Mapping) else headers or ())
     names = set()
     for name, value in items:
-        lower = name.lower()
-        if not _HEADER_NAME.match(name):
-            raise _invalid(name, "is not a valid header name")
-        if lower in _OURS:
-            raise _invalid(name, "is set by the hub and cannot be given")
+        lower = _checked_name(name)
         if not isinstance(value, str) or _BAD_VALUE.search(value):
             raise _invalid(name, "has a value with a line break or another control character")
         names.add(lower)

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator, Sequence
 
 from apps.kernel.errors import FieldError
+from apps.kernel.patterns import PatternRefused, compile_pattern
 from apps.records.fields.base import FIELD_TYPES, MAX_TEXT, is_blank
 from apps.records.fields.currencies import MINOR_UNITS
 from apps.records.fields.definition import Field
 from apps.records.fields.numbers import MAX_DECIMALS, MAX_WHOLE, number_bound
-from apps.records.fields.patterns import PatternRefused, compile_pattern
 from apps.records.fields.problems import ValueProblem
 from apps.records.fields.text import KEY_LENGTH
 from apps.records.fields.times import read_datetime

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from apps.kernel.patterns import compile_pattern
 from apps.records.fields.base import (
     MAX_TEXT,
     SORT_LENGTH,
@@ -21,7 +22,6 @@ from apps.records.fields.base import (
     text_of,
 )
 from apps.records.fields.definition import Field
-from apps.records.fields.patterns import compile_pattern
 from apps.records.fields.problems import refuse
 
 _IS_TEXT = "v.__class__ is str"

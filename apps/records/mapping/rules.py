@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apps.kernel.patterns import PatternRefused, compile_pattern
 from apps.records.fields import FIELD_TYPES, Field, ValueProblem, clean
-from apps.records.fields.patterns import PatternRefused, compile_pattern
 from apps.records.fields.problems import refuse
 from apps.records.fields.text import check_pattern
 

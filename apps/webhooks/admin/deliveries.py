@@ -28,11 +28,10 @@ from apps.kernel.admin import (
     words_filter,
 )
 from apps.kernel.admin.display import exact
-from apps.kernel.redaction import redact_url
 from apps.webhooks import curl, selectors
 from apps.webhooks.models import Delivery, DeliveryAttempt
 from apps.webhooks.services import deliveries
-from apps.webhooks.statuses import WAITING, Cause, DeliveryStatus
+from apps.webhooks.statuses import WAITING, Cause, DeliveryStatus, EndpointStatus
 
 RETRYABLE = (*WAITING, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.DELIVERED)
 SHOWN_ATTEMPTS = 50
@@ -108,6 +107,8 @@ class DeliveryAdmin(HubModelAdmin):
     def next_try(self, obj: Delivery) -> str:
         if obj.status not in WAITING:
             return empty()
+        if obj.endpoint.status == EndpointStatus.PAUSED:
+            return muted("held: the endpoint is paused")
         return ago(obj.next_attempt_at) if obj.next_attempt_at else muted("after the one before it")
 
     @admin.display(description="Endpoint")
@@ -135,12 +136,16 @@ class DeliveryAdmin(HubModelAdmin):
             ("Next try", self.next_try(obj)),
             ("Last error", obj.last_error or empty()),
         ]
+        if obj.items:
+            facts.append(("Batch", f"{obj.items} events"))
         if obj.ordering_key:
             facts.append(("Ordering key", mono(obj.ordering_key)))
         return render_to_string("hub/webhooks/facts.html", {"facts": facts})
 
     @admin.display(description="Message, as signed and sent")
     def message(self, obj: Delivery) -> str:
+        if obj.payload is None:
+            return muted(f"{obj.items} events are being gathered." if obj.items else "It could not be made.")
         return text_block(_readable(obj), title=obj.payload.content_type)
 
     @admin.display(description="Tries")
@@ -160,7 +165,7 @@ class DeliveryAdmin(HubModelAdmin):
                 "curl": text_block(
                     curl.command(
                         method=obj.endpoint.method,
-                        url=redact_url(obj.endpoint.url),
+                        url=obj.endpoint.url_shown,
                         headers=attempt.request_headers,
                         body=body,
                     ),
@@ -242,7 +247,7 @@ class DeliveryAdmin(HubModelAdmin):
 def _readable(delivery: Delivery) -> str:
     """The message as text; JSON on several lines."""
     text = delivery.body.decode("utf-8", "replace")
-    if delivery.payload.content_type != "application/json":
+    if delivery.payload is None or delivery.payload.content_type != "application/json":
         return text
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)

@@ -5,75 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db import models
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 
-from apps.kernel.admin import (
-    HubModelAdmin,
-    Series,
-    ago,
-    badge,
-    bar_chart,
-    confirm_action,
-    milliseconds,
-    muted,
-    sparkline,
-    status_badge,
-)
+from apps.kernel.admin import HubModelAdmin, milliseconds, muted, sparkline, status_badge
 from apps.kernel.admin.changelist import HubChangeList
-from apps.kernel.admin.display import duration, since_text
 from apps.kernel.errors import FieldError, InvalidInput
 from apps.webhooks import selectors
-from apps.webhooks.admin.forms import (
-    EndpointForm,
-    LinesField,
-    NewEndpointForm,
-    PauseForm,
-    ReplayForm,
-    RotateForm,
-    TestForm,
-    placed,
-)
+from apps.webhooks.admin.endpoint_deeds import EndpointDeeds
+from apps.webhooks.admin.endpoint_summary import EndpointChangeList, health_badge, summary_of
+from apps.webhooks.admin.forms import EndpointForm, LinesField, NewEndpointForm, placed
 from apps.webhooks.models import WebhookEndpoint
-from apps.webhooks.retries import schedule_of
-from apps.webhooks.services import endpoints, pausing, replays
-from apps.webhooks.services.requests import configured_schedule, timeout_of
-from apps.webhooks.statuses import EndpointStatus, HealthStatus
-from apps.webhooks.validation import url_problems
-
-_HEALTH_TONES = {
-    HealthStatus.HEALTHY: "good",
-    HealthStatus.DEGRADED: "warn",
-    HealthStatus.FAILING: "bad",
-}
-
-
-def health_badge(endpoint: WebhookEndpoint) -> str:
-    tone = _HEALTH_TONES.get(HealthStatus(endpoint.health_status), "quiet")
-    return badge(endpoint.get_health_status_display(), tone)
-
-
-class EndpointChangeList(HubChangeList):
-    """Puts the last day of the endpoints on the page onto its rows: two queries for all of them."""
-
-    result_list: Any
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        rows = list(self.result_list)
-        found = selectors.activity_of([row.pk for row in rows])
-        for row in rows:
-            row.activity = found[row.pk]
-        self.result_list = rows
+from apps.webhooks.services import endpoints
+from apps.webhooks.validation import token_url_problems, url_problems
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(HubModelAdmin):
+class WebhookEndpointAdmin(EndpointDeeds, HubModelAdmin):
     scope_resource = "webhooks"
     audit_name = "webhook"
     list_display = ("named", "state", "health", "ratio", "latency", "waiting", "last_day", "address")
@@ -89,14 +40,18 @@ class WebhookEndpointAdmin(HubModelAdmin):
         "send_test",
         "pause",
         "resume",
-        {"title": "More", "icon": "more_vert", "items": ["replay_since", "rotate_secret", "switch_off"]},
+        {
+            "title": "More",
+            "icon": "more_vert",
+            "items": ["preview", "replay_since", "rotate_secret", "switch_off"],
+        },
     )
     change_form_before_template = "hub/webhooks/endpoint_summary.html"
     empty_icon = "webhook"
     empty_title = "No endpoints yet"
     empty_text = "An endpoint is an address of yours that is told, within moments, what happens in the hub."
     fieldsets = (
-        (None, {"fields": ("name", "url", "method", "events", "description", "project")}),
+        (None, {"fields": ("name", "url", "method", "events", "event_filters", "description", "project")}),
         (
             "Authentication and headers",
             {
@@ -105,6 +60,9 @@ class WebhookEndpointAdmin(HubModelAdmin):
                     "auth_type",
                     "auth_username",
                     "auth_header",
+                    "auth_token_url",
+                    "auth_client_id",
+                    "auth_scope",
                     "auth_secret",
                     "auth_headers",
                     "custom_headers",
@@ -120,6 +78,7 @@ class WebhookEndpointAdmin(HubModelAdmin):
                     ("retry_attempts", "retry_intervals"),
                     "retry_on_status",
                     "ordering",
+                    ("batch_delivery", "batch_size", "batch_window"),
                     ("rate_limit_per_second", "rate_limit_per_minute"),
                     "max_consecutive_failures",
                 ),
@@ -131,6 +90,8 @@ class WebhookEndpointAdmin(HubModelAdmin):
                 "classes": ("tab",),
                 "fields": (
                     "payload_format",
+                    "custom_content_type",
+                    "custom_template",
                     "include_full_payload",
                     "include_metadata",
                     "include_timestamp",
@@ -148,8 +109,13 @@ class WebhookEndpointAdmin(HubModelAdmin):
     conditional_fields = {
         "auth_username": "auth_type == 'basic'",
         "auth_header": "auth_type == 'api_key'",
-        "auth_secret": "['bearer', 'basic', 'api_key'].includes(auth_type)",
+        "auth_token_url": "auth_type == 'oauth2'",
+        "auth_client_id": "auth_type == 'oauth2'",
+        "auth_scope": "auth_type == 'oauth2'",
+        "auth_secret": "['bearer', 'basic', 'api_key', 'oauth2'].includes(auth_type)",
         "auth_headers": "auth_type == 'custom'",
+        "custom_content_type": "payload_format == 'custom'",
+        "custom_template": "payload_format == 'custom'",
     }
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[HubChangeList]:
@@ -178,8 +144,8 @@ class WebhookEndpointAdmin(HubModelAdmin):
 
     @admin.display(description="Address")
     def address(self, obj: WebhookEndpoint) -> str:
-        shown = obj.url if len(obj.url) <= 60 else obj.url[:59] + "…"
-        return format_html('<code class="hub-mono" title="{}">{}</code>', obj.url, shown)
+        shown = obj.url_shown if len(obj.url_shown) <= 60 else obj.url_shown[:59] + "…"
+        return format_html('<code class="hub-mono" title="{}">{}</code>', obj.url_shown, shown)
 
     @admin.display(description="Status")
     def state(self, obj: WebhookEndpoint) -> str:
@@ -218,55 +184,10 @@ class WebhookEndpointAdmin(HubModelAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         endpoint = self.get_object(request, object_id)
-        summary = None if endpoint is None else self._summary(endpoint)
+        summary = None if endpoint is None else summary_of(endpoint)
         return super().change_view(
             request, object_id, form_url, {"summary": summary, **(extra_context or {})}
         )
-
-    def _summary(self, endpoint: WebhookEndpoint) -> dict[str, Any]:
-        activity = selectors.activity_of([endpoint.pk])[endpoint.pk]
-        labels = [f"{timezone.localtime(hour.start):%H:%M}" for hour in activity.hours]
-        series = [
-            Series("succeeded", tuple(hour.succeeded for hour in activity.hours), "good"),
-            Series("failed", tuple(hour.failed for hour in activity.hours), "bad"),
-        ]
-        steps = schedule_of(
-            intervals=endpoint.retry_intervals,
-            attempts=endpoint.retry_attempts,
-            fallback=configured_schedule(),
-        )
-        pauses = [steps.pause(step) for step in range(steps.retries)]
-        list_url = reverse("admin:webhooks_delivery_changelist")
-        now = timezone.now()
-        return {
-            "endpoint": endpoint,
-            "status": status_badge(endpoint.status),
-            "health": health_badge(endpoint),
-            "activity": activity,
-            "rate": activity.success_rate,
-            "latency": milliseconds(activity.average_ms),
-            "reason": endpoint.pause_reason.rstrip("."),
-            "chart": bar_chart(labels, series, unit="attempts"),
-            "ladder": ", ".join(
-                since_text(pause) if pause >= 1 else duration(pause) for pause in pauses if pause
-            ),
-            "timeout": f"{timeout_of(endpoint):g} s",
-            "paused": ago(endpoint.paused_at),
-            "probe": ago(endpoint.next_probe_at) if endpoint.next_probe_at else "",
-            "old_secrets": len(endpoint.live_secrets(now)) - 1,
-            "recent": [
-                {
-                    "url": reverse("admin:webhooks_delivery_change", args=[delivery.public_id]),
-                    "type": delivery.event_type,
-                    "created": ago(delivery.created_at),
-                    "status": status_badge(delivery.status),
-                    "attempts": delivery.attempts,
-                    "answer": delivery.last_status or delivery.last_error or "",
-                }
-                for delivery in selectors.recent_deliveries(endpoint)
-            ],
-            "all_url": f"{list_url}?endpoint__id__exact={endpoint.pk}",
-        }
 
     # --- writing
 
@@ -284,13 +205,17 @@ class WebhookEndpointAdmin(HubModelAdmin):
 
     def _look_up(self, request: HttpRequest, object_id: str | None) -> list[FieldError]:
         known = self.get_object(request, object_id) if object_id else None
+        posted = request.POST
+        url = posted.get("url", "").strip()
         draft = WebhookEndpoint(
             organization=request.organization,  # type: ignore[attr-defined]
-            url=request.POST.get("url", "").strip(),
-            ip_allow_list=LinesField(required=False).to_python(request.POST.get("ip_allow_list", "")),
+            url=known.url if known is not None and url == known.url_shown else url,
+            ip_allow_list=LinesField(required=False).to_python(posted.get("ip_allow_list", "")),
+            auth_type=posted.get("auth_type", ""),
+            auth_config={"token_url": posted.get("auth_token_url", "").strip()},
         )
         if known is not None and (known.url, known.ip_allow_list) == (draft.url, draft.ip_allow_list):
-            return []
+            return token_url_problems(draft)
         return url_problems(draft) if draft.url else []
 
     def service_create(
@@ -371,147 +296,3 @@ class WebhookEndpointAdmin(HubModelAdmin):
         response = TemplateResponse(request, "hub/webhooks/secret.html", context)
         response["Cache-Control"] = "no-store"
         return response
-
-    # --- deeds
-
-    def _status(self, request: HttpRequest, object_id: Any) -> str:
-        known: dict[str, str] = request.__dict__.setdefault("_webhook_status", {})
-        if str(object_id) not in known:
-            endpoint = self.get_object(request, str(object_id))
-            known[str(object_id)] = "" if endpoint is None else endpoint.status
-        return known[str(object_id)]
-
-    def has_pause_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self.has_write_permission(request) and (
-            object_id is None or self._status(request, object_id) == EndpointStatus.ACTIVE
-        )
-
-    def has_resume_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self.has_write_permission(request) and (
-            object_id is None or self._status(request, object_id) != EndpointStatus.ACTIVE
-        )
-
-    def has_switch_off_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self.has_write_permission(request) and (
-            object_id is None or self._status(request, object_id) != EndpointStatus.INACTIVE
-        )
-
-    @confirm_action(
-        description="Pause",
-        title="Pause {object}?",
-        icon="pause",
-        permissions=["pause"],
-        text="What happens meanwhile is held, and sent when the endpoint is resumed.",
-        form_class=PauseForm,
-    )
-    def pause(
-        self, request: HttpRequest, objects: models.QuerySet[WebhookEndpoint], form: forms.Form
-    ) -> None:
-        chosen = objects.filter(status=EndpointStatus.ACTIVE)
-        for endpoint in chosen:
-            pausing.pause(endpoint=endpoint, actor=request.actor, reason=form.cleaned_data["reason"])  # type: ignore[attr-defined]
-        messages.success(request, "Paused: deliveries are held.")
-
-    @confirm_action(
-        description="Resume",
-        title="Resume {object}?",
-        icon="play_arrow",
-        permissions=["resume"],
-        text="What was held is sent now, the oldest first.",
-    )
-    def resume(self, request: HttpRequest, objects: models.QuerySet[WebhookEndpoint]) -> None:
-        for endpoint in objects.exclude(status=EndpointStatus.ACTIVE):
-            pausing.resume(endpoint=endpoint, actor=request.actor)  # type: ignore[attr-defined]
-        messages.success(request, "Active: events are sent.")
-
-    @confirm_action(
-        description="Switch off",
-        title="Switch {object} off?",
-        icon="power_settings_new",
-        permissions=["switch_off"],
-        text="It hears nothing more, and what waits for it is cancelled. Its settings and history stay.",
-        danger=True,
-    )
-    def switch_off(self, request: HttpRequest, objects: models.QuerySet[WebhookEndpoint]) -> None:
-        for endpoint in objects:
-            cancelled = pausing.deactivate(endpoint=endpoint, actor=request.actor)  # type: ignore[attr-defined]
-            messages.success(request, f"Switched off; {cancelled:,} waiting deliveries were cancelled.")
-
-    @confirm_action(
-        description="Send test",
-        title="Send a test message to {object}",
-        button="Send now",
-        icon="science",
-        permissions=["write"],
-        text="It goes the way that every message goes, once, and counts for nothing.",
-        form_class=TestForm,
-    )
-    def send_test(
-        self, request: HttpRequest, objects: models.QuerySet[WebhookEndpoint], form: forms.Form
-    ) -> HttpResponse | None:
-        attempt = endpoints.send_test(
-            endpoint=objects.get(),
-            actor=request.actor,  # type: ignore[attr-defined]
-            event_type=form.cleaned_data["event_type"],
-            data=form.cleaned_data["data"],
-        )
-        told = f"It answered {attempt.status_code} after {attempt.duration_ms} ms."
-        if attempt.succeeded:
-            messages.success(request, told)
-        else:
-            messages.error(request, attempt.error or told)
-        return HttpResponseRedirect(
-            reverse("admin:webhooks_delivery_change", args=[attempt.delivery.public_id])
-        )
-
-    @confirm_action(
-        description="Rotate secret",
-        title="Give {object} a new signing secret?",
-        icon="key",
-        permissions=["write"],
-        text="The new secret is shown once, on the next page.",
-        form_class=RotateForm,
-        danger=True,
-    )
-    def rotate_secret(
-        self, request: HttpRequest, objects: models.QuerySet[WebhookEndpoint], form: forms.Form
-    ) -> HttpResponse:
-        endpoint = objects.get()
-        secret = endpoints.rotate_secret(
-            endpoint=endpoint,
-            actor=request.actor,  # type: ignore[attr-defined]
-            keep_for=form.cleaned_data["keep_for"],
-        )
-        return self._secret_page(request, endpoint, secret, f"The new secret of {endpoint}")
-
-    @confirm_action(
-        description="Replay since",
-        title="Send again to {object}",
-        button="Count",
-        icon="replay",
-        permissions=["write"],
-        text="The same messages, with the same ids and bytes. First they are counted; nothing is sent yet.",
-        form_class=ReplayForm,
-    )
-    def replay_since(
-        self, request: HttpRequest, objects: models.QuerySet[WebhookEndpoint], form: forms.Form
-    ) -> HttpResponse | None:
-        endpoint = objects.get()
-        span = {"since": form.cleaned_data["since"], "what": form.cleaned_data["what"]}
-        if "_counted" not in request.POST:
-            context = {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "title": f"Send again to {endpoint}",
-                "count": replays.count(endpoint=endpoint, **span),
-                "posted": [
-                    (name, value)
-                    for name, value in request.POST.items()
-                    if name.startswith(("since", "what", "_back"))
-                ],
-                "back": self.object_url(endpoint),
-            }
-            return TemplateResponse(request, "hub/webhooks/replay.html", context)
-        done = replays.replay(endpoint=endpoint, actor=request.actor, **span)  # type: ignore[attr-defined]
-        messages.success(request, f"{done.total:,} deliveries are sent again.")
-        return None

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.http import HttpRequest
 from django.utils import timezone
 from unfold.widgets import (
     INPUT_CLASSES,
@@ -14,16 +15,17 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from apps.events.selectors import types_like
+from apps.events.selectors import types_of
 from apps.kernel.admin import JSONFormField, MonoTextarea, MonoTextInput, SecretInput
 from apps.kernel.errors import FieldError, InvalidInput
 from apps.kernel.redaction import MASK
+from apps.tenants.models import Organization
 from apps.webhooks.api.shapes import kept_secrets, shown_headers
 from apps.webhooks.events import TEST
 from apps.webhooks.models import WebhookEndpoint
 from apps.webhooks.services.endpoints import EDITABLE
 from apps.webhooks.services.replays import What
-from apps.webhooks.statuses import AuthType, EndpointStatus
+from apps.webhooks.statuses import AuthType, EndpointStatus, SecretKind
 
 
 class LinesField(forms.CharField):
@@ -83,9 +85,21 @@ class HeadersField(LinesField):
 class EndpointForm(forms.ModelForm):
     """An endpoint. What is secret is written here and never shown again."""
 
+    url = forms.CharField(
+        label="URL",
+        max_length=2000,
+        widget=MonoTextInput,
+        help_text=f"Keys in it show as {MASK} once it is saved. Left alone, it stays as it is.",
+    )
     events = LinesField(
         help_text="One a line: a type such as clients.updated, a wildcard such as clients.*, or * for all.",
         widget=MonoTextarea({"rows": 4}),
+    )
+    event_filters = JSONFormField(
+        label="Filters",
+        required=False,
+        help_text="Only events whose data fit, such as "
+        '{"status": "paid", "total": {"gte": 100}}. Empty: all of these types.',
     )
     custom_headers = HeadersField(
         label="Headers",
@@ -103,8 +117,13 @@ class EndpointForm(forms.ModelForm):
         widget=MonoTextInput,
         help_text="Name of the header that carries the key. Empty: X-API-Key.",
     )
+    auth_token_url = forms.CharField(label="Token URL", required=False, max_length=2000, widget=MonoTextInput)
+    auth_client_id = forms.CharField(label="Client id", required=False, max_length=300, widget=MonoTextInput)
+    auth_scope = forms.CharField(
+        label="Scope", required=False, max_length=1000, widget=MonoTextInput, help_text="May be empty."
+    )
     auth_secret = forms.CharField(
-        label="Token, password or key",
+        label="Token, password, key or client secret",
         required=False,
         max_length=4000,
         widget=SecretInput,
@@ -134,19 +153,27 @@ class EndpointForm(forms.ModelForm):
     class Meta:
         model = WebhookEndpoint
         fields = (
-            "name", "description", "project", "url", "method", "events", "auth_type", "timeout",
-            "retry_attempts", "retry_intervals", "retry_on_status", "ordering", "max_concurrency",
-            "payload_format", "include_full_payload", "include_metadata", "include_timestamp",
+            "name", "description", "project", "url", "method", "events", "event_filters", "auth_type",
+            "timeout", "retry_attempts", "retry_intervals", "retry_on_status", "ordering", "max_concurrency",
+            "batch_delivery", "batch_size", "batch_window", "payload_format", "custom_content_type",
+            "custom_template", "include_full_payload", "include_metadata", "include_timestamp",
             "rate_limit_per_second", "rate_limit_per_minute", "ip_allow_list", "validate_ssl", "sign_payload",
             "signature_header", "max_consecutive_failures",
         )  # fmt: skip
-        widgets = {"description": UnfoldAdminTextareaWidget({"rows": 2})}
+        widgets = {
+            "description": UnfoldAdminTextareaWidget({"rows": 2}),
+            "custom_template": MonoTextarea({"rows": 12}),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         endpoint = self.instance
         if endpoint.pk and not endpoint._state.adding:
             config = endpoint.auth_config
+            self.initial["url"] = endpoint.url_shown
+            self.initial["auth_token_url"] = config.get("token_url", "")
+            self.initial["auth_client_id"] = config.get("client_id", "")
+            self.initial["auth_scope"] = config.get("scope", "")
             self.initial["custom_headers"] = shown_headers(endpoint.headers)
             self.initial["auth_username"] = config.get("username", "")
             self.initial["auth_header"] = config.get("header", "")
@@ -155,6 +182,7 @@ class EndpointForm(forms.ModelForm):
     def settings_for(self, endpoint: WebhookEndpoint) -> dict[str, Any]:
         """What the services are to set, with what a mask stands for taken from the stored endpoint."""
         values = {name: self.cleaned_data[name] for name in EDITABLE if name in self.cleaned_data}
+        values["event_filters"] = values.get("event_filters") or {}
         values["headers"] = self.cleaned_data["custom_headers"]
         values["auth_config"] = self._auth(endpoint)
         return kept_secrets(values, endpoint)
@@ -172,6 +200,17 @@ class EndpointForm(forms.ModelForm):
         if kind == AuthType.API_KEY:
             header = {"header": given["auth_header"]} if given["auth_header"] else {}
             return {"key": secret, **header}
+        if kind == AuthType.OAUTH2:
+            kept = endpoint.auth_config if same else {}
+            more = {name: kept[name] for name in ("audience", "client_auth") if name in kept}
+            scope = {"scope": given["auth_scope"]} if given["auth_scope"] else {}
+            return {
+                "token_url": given["auth_token_url"],
+                "client_id": given["auth_client_id"],
+                "client_secret": secret,
+                **scope,
+                **more,
+            }
         if kind == AuthType.CUSTOM:
             return {"headers": given["auth_headers"]}
         return {}
@@ -183,6 +222,9 @@ _PLACES = {
     "auth_config/username": "auth_username",
     "auth_config/header": "auth_header",
     "auth_config/headers": "auth_headers",
+    "auth_config/token_url": "auth_token_url",
+    "auth_config/client_id": "auth_client_id",
+    "auth_config/scope": "auth_scope",
     "auth_config": "auth_secret",
 }
 
@@ -211,9 +253,9 @@ class NewEndpointForm(EndpointForm):
     )
 
 
-def _event_choices() -> list[tuple[str, list[tuple[str, str]]]]:
+def _event_choices(organization: Organization) -> list[tuple[str, list[tuple[str, str]]]]:
     groups: dict[str, list[tuple[str, str]]] = {}
-    for declared in types_like():
+    for declared in types_of(organization):
         groups.setdefault(declared.group or "Other", []).append((declared.name, declared.name))
     return sorted(groups.items())
 
@@ -222,15 +264,19 @@ class TestForm(forms.Form):
     """Which message to send."""
 
     __test__ = False  # not a test of ours
+    wants_request = True
 
-    event_type = forms.ChoiceField(
-        label="Event type", choices=_event_choices, initial=TEST, widget=UnfoldAdminSelectWidget
-    )
+    event_type = forms.ChoiceField(label="Event type", initial=TEST, widget=UnfoldAdminSelectWidget)
     data = JSONFormField(  # type: ignore[assignment]
         label="Data",
         required=False,
         help_text="A JSON object to send instead of the type's sample. Empty: the sample.",
     )
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = _event_choices(request.organization)  # type: ignore[attr-defined]
+        self.fields["event_type"].choices = choices  # type: ignore[attr-defined]
 
     def clean_data(self) -> Any:
         data = self.cleaned_data.get("data")
@@ -239,12 +285,35 @@ class TestForm(forms.Form):
         return data
 
 
+class PreviewForm(forms.Form):
+    """Which event to show as this endpoint would get it."""
+
+    event = forms.CharField(
+        label="Event",
+        required=False,
+        max_length=60,
+        widget=MonoTextInput,
+        help_text="Id of a past event (evt_…). Empty: the last one that it listens for, else a sample.",
+    )
+
+
 class PauseForm(forms.Form):
     reason = forms.CharField(required=False, max_length=300, widget=UnfoldAdminTextInputWidget)
 
 
 class RotateForm(forms.Form):
-    """How long the old secret lives on."""
+    """Which kind of secret, and how long the old one lives on."""
+
+    kind = forms.ChoiceField(
+        label="Kind",
+        required=False,
+        choices=[
+            (SecretKind.HMAC, "One secret for both sides (HMAC-SHA256)"),
+            (SecretKind.ED25519, "A private key here, a public key for receivers (ed25519)"),
+        ],
+        initial=SecretKind.HMAC,
+        widget=UnfoldAdminSelectWidget,
+    )
 
     keep_for = forms.TypedChoiceField(
         label="The old secret signs too",

@@ -24,7 +24,9 @@ from apps.webhooks.statuses import (
     Method,
     Ordering,
     PayloadFormat,
+    SecretKind,
 )
+from apps.webhooks.templating import CONTENT_TYPES
 
 
 def _numbers(child: serializers.Field[Any, Any, Any, Any], help_text: str) -> serializers.ListField:
@@ -72,7 +74,14 @@ class PayloadConfigSerializer(StrictSerializer):
     )
     include_metadata = serializers.BooleanField(required=False)
     include_timestamp = serializers.BooleanField(required=False)
-    custom_template = serializers.CharField(required=False, allow_blank=True, max_length=64 * 1024)
+    custom_template = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=32 * 1024,
+        trim_whitespace=False,
+        help_text="For the format `custom`: text with `{{ data.name }}`, `{% if … %}`, `{% for … in … %}`.",
+    )
+    custom_content_type = serializers.ChoiceField(CONTENT_TYPES, required=False)
 
 
 class RateLimitsSerializer(StrictSerializer):
@@ -133,12 +142,17 @@ class NewEndpointSerializer(StrictSerializer):
     events = serializers.ListField(
         child=serializers.CharField(max_length=100), help_text="Event types or wildcards: `invoice.*`, `*`."
     )
-    event_filters = serializers.DictField(required=False)
+    event_filters = serializers.DictField(
+        required=False,
+        help_text='Conditions on the data: `{"status": "paid", "total": {"gte": 100}}`; with eq ne gt gte lt '
+        "lte in nin exists startswith regex, and with and or not.",
+    )
     headers = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
     auth_type = serializers.ChoiceField(AuthType.choices, required=False)
     auth_config = serializers.DictField(
         required=False,
-        help_text="bearer: token; basic: username, password; api_key: key and header; custom: headers.",
+        help_text="bearer: token; basic: username, password; api_key: key and header; oauth2: token_url, "
+        "client_id, client_secret and scope, audience, client_auth (basic, body); custom: headers.",
     )
     delivery_settings = DeliverySettingsSerializer(required=False)
     payload_config = PayloadConfigSerializer(required=False)
@@ -149,6 +163,9 @@ class NewEndpointSerializer(StrictSerializer):
     secret = serializers.CharField(
         required=False, max_length=200, help_text="`whsec_…` or `whsk_…`; without it the hub makes one."
     )
+    secret_kind = serializers.ChoiceField(
+        SecretKind.choices, required=False, help_text="Which kind of secret the hub makes."
+    )
     status = serializers.ChoiceField(
         [EndpointStatus.ACTIVE, EndpointStatus.TESTING, EndpointStatus.INACTIVE], required=False
     )
@@ -158,6 +175,7 @@ class EndpointChangeSerializer(NewEndpointSerializer):
     """What may be changed. A secret is changed by rotating it."""
 
     secret = None  # type: ignore[assignment]
+    secret_kind = None  # type: ignore[assignment]
     status = serializers.ChoiceField(
         [EndpointStatus.ACTIVE, EndpointStatus.INACTIVE], required=False, help_text="Switches it on or off."
     )
@@ -170,7 +188,11 @@ class EndpointSerializer(serializers.Serializer[WebhookEndpoint]):
     name = serializers.CharField(read_only=True)
     description = serializers.CharField(read_only=True)
     project = serializers.SerializerMethodField()
-    url = serializers.CharField(read_only=True)
+    url = serializers.CharField(
+        source="url_shown",
+        read_only=True,
+        help_text="Keys in it masked; sent back as it is, nothing changes.",
+    )
     method = serializers.ChoiceField(Method.choices, read_only=True)
     events = serializers.ListField(child=serializers.CharField(), read_only=True)
     event_filters = serializers.DictField(read_only=True)
@@ -184,6 +206,9 @@ class EndpointSerializer(serializers.Serializer[WebhookEndpoint]):
     rate_limits = RateLimitsSerializer(source="*", read_only=True)
     security = SecuritySerializer(source="*", read_only=True)
     health = HealthSerializer(source="*", read_only=True)
+    public_key = serializers.CharField(
+        read_only=True, help_text="`whpk_…`: verifies what an ed25519 secret signs; empty with any other."
+    )
     created_by = serializers.CharField(read_only=True)
     created_at = serializers.DateTimeField(read_only=True)
     updated_at = serializers.DateTimeField(read_only=True)
@@ -212,6 +237,7 @@ class StatisticsSerializer(serializers.Serializer[Any]):
     average_response_time = serializers.IntegerField(read_only=True, allow_null=True)
     total_retries = serializers.IntegerField(read_only=True)
     success_rate = serializers.FloatField(read_only=True, allow_null=True)
+    days_since_last_delivery = serializers.IntegerField(read_only=True, allow_null=True)
 
 
 class OrganizationStatisticsSerializer(StatisticsSerializer):
@@ -232,6 +258,7 @@ class DeliverySerializer(serializers.Serializer[Delivery]):
     cause = serializers.ChoiceField(Cause.choices, read_only=True)
     status = serializers.ChoiceField(DeliveryStatus.choices, read_only=True)
     attempt_count = serializers.IntegerField(source="attempts", read_only=True)
+    items = serializers.IntegerField(read_only=True, help_text="Events in a batch; 0: no batch.")
     next_attempt_at = serializers.SerializerMethodField()
     last_status = serializers.IntegerField(read_only=True, allow_null=True)
     last_error = serializers.CharField(read_only=True)
@@ -243,7 +270,8 @@ class DeliverySerializer(serializers.Serializer[Delivery]):
         return ids.public(Event.PREFIX, delivery.event_id) if delivery.event_id else None
 
     def get_next_attempt_at(self, delivery: Delivery) -> str | None:
-        at = delivery.next_attempt_at if delivery.is_open else None
+        held = delivery.endpoint.status == EndpointStatus.PAUSED
+        at = delivery.next_attempt_at if delivery.is_open and not held else None
         return None if at is None else at.isoformat().replace("+00:00", "Z")
 
 
@@ -271,6 +299,9 @@ class CreatedEndpointSerializer(EndpointSerializer):
 
 class SecretSerializer(serializers.Serializer[Any]):
     secret = serializers.CharField(read_only=True, help_text="Keep it now: it is never shown again.")
+    public_key = serializers.CharField(
+        read_only=True, help_text="What receivers verify ed25519 signatures with; else empty."
+    )
     old_secret_ends_at = serializers.DateTimeField(read_only=True)
 
 
@@ -294,7 +325,7 @@ class AttemptSerializer(serializers.Serializer[DeliveryAttempt]):
 class DeliveryDetailSerializer(DeliverySerializer):
     """A delivery with the exact bytes of its message."""
 
-    content_type = serializers.CharField(source="payload.content_type", read_only=True)
+    content_type = serializers.CharField(source="payload.content_type", read_only=True, default="")
     body = serializers.SerializerMethodField()
 
     def get_body(self, delivery: Delivery) -> str:
@@ -316,11 +347,39 @@ class TestSerializer(StrictSerializer):
     )
 
 
+class PreviewInputSerializer(StrictSerializer):
+    """Which past event to show, and settings to try out without saving them."""
+
+    event = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        default="",
+        max_length=60,
+        help_text="`evt_…`; without it the last event that the endpoint listens for, else a sample.",
+    )
+    event_filters = serializers.DictField(required=False)
+    payload_config = PayloadConfigSerializer(required=False)
+
+
+class PreviewSerializer(serializers.Serializer[Any]):
+    """A message as the endpoint would get it."""
+
+    event = serializers.CharField(read_only=True)
+    event_type = serializers.CharField(read_only=True)
+    is_sample = serializers.BooleanField(read_only=True)
+    wanted = serializers.BooleanField(
+        read_only=True, help_text="Whether its event types and filters let it through."
+    )
+    content_type = serializers.CharField(read_only=True)
+    body = serializers.CharField(read_only=True)
+
+
 class PauseSerializer(StrictSerializer):
     reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=300)
 
 
 class RotateSerializer(StrictSerializer):
+    kind = serializers.ChoiceField(SecretKind.choices, required=False, default=SecretKind.HMAC)
     secret = serializers.CharField(required=False, default="", max_length=200)
     overlap_seconds = serializers.IntegerField(
         required=False,

@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "include_metadata": "include_metadata",
         "include_timestamp": "include_timestamp",
         "custom_template": "custom_template",
+        "custom_content_type": "custom_content_type",
     },
     "rate_limits": {"per_second": "rate_limit_per_second", "per_minute": "rate_limit_per_minute"},
     "security": {
@@ -34,7 +35,7 @@ GROUPS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 _POINTERS = {field: f"/{group}/{name}" for group, names in GROUPS.items() for name, field in names.items()}
 # The parts of an authentication that are no secrets.
-_OPEN_PARTS = frozenset({"username", "header"})
+_OPEN_PARTS = frozenset({"username", "header", "token_url", "client_id", "scope", "audience", "client_auth"})
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,6 +79,8 @@ def shown_auth(config: Mapping[str, Any]) -> dict[str, Any]:
 def kept_secrets(values: dict[str, Any], endpoint: WebhookEndpoint) -> dict[str, Any]:
     """`values` where a mask stands for what is stored: whoever sends back what was read changes nothing."""
     values = dict(values)
+    if values.get("url") == endpoint.url_shown:
+        values["url"] = endpoint.url
     if isinstance(values.get("headers"), Mapping):
         values["headers"] = _unmasked(values["headers"], endpoint.headers)
     config = values.get("auth_config")

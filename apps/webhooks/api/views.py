@@ -20,7 +20,7 @@ from apps.webhooks import selectors
 from apps.webhooks.api import serializers as wire
 from apps.webhooks.api.shapes import flat, kept_secrets, nested
 from apps.webhooks.models import Delivery, DeliveryAttempt, WebhookEndpoint
-from apps.webhooks.services import deliveries, endpoints, pausing, replays
+from apps.webhooks.services import deliveries, endpoints, pausing, previews, replays
 from apps.webhooks.statuses import DeliveryStatus, EndpointStatus, HealthStatus
 
 _READ, _WRITE = "webhooks:read", "webhooks:write"
@@ -46,6 +46,7 @@ class WebhookViewSet(HubViewSet):
         "partial_update": _WRITE,
         "destroy": "webhooks:delete",
         "test": _WRITE,
+        "preview": _READ,
         "pause": _WRITE,
         "resume": _WRITE,
         "rotate_secret": _WRITE,
@@ -60,6 +61,7 @@ class WebhookViewSet(HubViewSet):
         "update": wire.EndpointChangeSerializer,
         "partial_update": wire.EndpointChangeSerializer,
         "test": wire.TestSerializer,
+        "preview": wire.PreviewInputSerializer,
         "pause": wire.PauseSerializer,
         "rotate_secret": wire.RotateSerializer,
         "replay": wire.ReplaySerializer,
@@ -68,6 +70,7 @@ class WebhookViewSet(HubViewSet):
         "create": (201, wire.CreatedEndpointSerializer),
         "retrieve": wire.EndpointDetailSerializer,
         "test": wire.TestResultSerializer,
+        "preview": wire.PreviewSerializer,
         "rotate_secret": (201, wire.SecretSerializer),
         "replay": (202, wire.ReplayedSerializer),
         "deliveries": wire.DeliverySerializer,
@@ -180,6 +183,20 @@ class WebhookViewSet(HubViewSet):
         return Response(wire.TestResultSerializer(attempt).data)
 
     @action(detail=True, methods=["post"])
+    def preview(self, request: Request, id: str) -> Response:
+        """See a past event as the endpoint would get it
+
+        Nothing is sent. Filters and the form of the message can be tried out before they are saved.
+        """
+        values = flat(self.validated())
+        ref = values.pop("event")
+        try:
+            found = previews.preview(endpoint=self.get_object(), event_ref=ref, settings=values)
+        except InvalidInput as error:
+            raise nested(error) from None
+        return Response(wire.PreviewSerializer(found).data)
+
+    @action(detail=True, methods=["post"])
     def pause(self, request: Request, id: str) -> Response:
         """Hold deliveries until the endpoint is resumed"""
         reason = self.validated()["reason"]
@@ -197,11 +214,19 @@ class WebhookViewSet(HubViewSet):
         The old one signs too for `overlap_seconds` seconds. The answer holds the new secret, this once.
         """
         values = self.validated()
-        keep_for = timedelta(seconds=values["overlap_seconds"])
+        keep_for, endpoint = timedelta(seconds=values["overlap_seconds"]), self.get_object()
         secret = endpoints.rotate_secret(
-            endpoint=self.get_object(), actor=self.actor, keep_for=keep_for, secret=values["secret"]
+            endpoint=endpoint,
+            actor=self.actor,
+            keep_for=keep_for,
+            secret=values["secret"],
+            kind=values["kind"],
         )
-        data = {"secret": secret, "old_secret_ends_at": timezone.now() + keep_for}
+        data = {
+            "secret": secret,
+            "public_key": endpoint.public_key,
+            "old_secret_ends_at": timezone.now() + keep_for,
+        }
         return Response(wire.SecretSerializer(data).data, status=201, headers={"Cache-Control": "no-store"})
 
     @action(detail=True, methods=["post"])

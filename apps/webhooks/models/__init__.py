@@ -1,4 +1,4 @@
-from apps.webhooks.models.deliveries import Delivery, DeliveryAttempt, Payload
+from apps.webhooks.models.deliveries import BatchItem, Delivery, DeliveryAttempt, Payload
 from apps.webhooks.models.endpoints import WebhookEndpoint
 from apps.webhooks.models.inbound import (
     InboundAttempt,
@@ -10,6 +10,7 @@ from apps.webhooks.models.inbound import (
 )
 
 __all__ = [
+    "BatchItem",
     "Delivery",
     "DeliveryAttempt",
     "InboundAttempt",

@@ -74,8 +74,16 @@ class Delivery(TimeOrdered, Leased):
         help_text="Empty for a test.",
     )
     payload = models.ForeignKey(
-        Payload, on_delete=models.DO_NOTHING, related_name="deliveries", db_index=False, db_constraint=False
+        Payload,
+        on_delete=models.DO_NOTHING,
+        related_name="deliveries",
+        db_index=False,
+        db_constraint=False,
+        null=True,
+        help_text="Empty while a batch is being gathered, and where a template failed.",
     )
+    # 0: one event. Else a batch of so many, whose parts are BatchItem rows.
+    items = models.PositiveSmallIntegerField(default=0)
     event_type = models.CharField(max_length=100)
     cause = models.CharField(max_length=8, choices=Cause.choices, default=Cause.EVENT)
     ordering_key = models.CharField(max_length=120, blank=True)
@@ -120,6 +128,11 @@ class Delivery(TimeOrdered, Leased):
                 condition=Q(status=DeliveryStatus.DELIVERING),
             ),
             models.Index(
+                fields=["endpoint", "id"],
+                name="delivery_gathering",
+                condition=Q(status=DeliveryStatus.PENDING, payload__isnull=True),
+            ),
+            models.Index(
                 fields=["endpoint", "ordering_key", "id"],
                 name="delivery_fifo",
                 condition=Q(status__in=OPEN) & ~Q(ordering_key=""),
@@ -132,11 +145,35 @@ class Delivery(TimeOrdered, Leased):
     @property
     def body(self) -> bytes:
         """The exact bytes that are signed and sent."""
-        return bytes(self.payload.body)
+        return b"" if self.payload is None else bytes(self.payload.body)
 
     @property
     def is_open(self) -> bool:
         return self.status in OPEN
+
+
+class BatchItem(TimeOrdered):
+    """One event in a batch, as it was rendered for the endpoint when it happened."""
+
+    PREFIX = "itm"
+
+    delivery = models.ForeignKey(
+        Delivery, on_delete=models.CASCADE, related_name="parts", db_index=False, db_constraint=False
+    )
+    event = models.ForeignKey(
+        "events.Event", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, null=True
+    )
+    payload = models.ForeignKey(
+        Payload, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+    )
+    event_type = models.CharField(max_length=100)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["delivery", "id"], name="batch_item_delivery")]
+
+    def __str__(self) -> str:
+        return self.event_type
 
 
 class DeliveryAttempt(TimeOrdered):

@@ -14,6 +14,7 @@ from apps.events.catalog import matches
 from apps.kernel.crypto.fields import EncryptedJSONField, EncryptedTextField
 from apps.kernel.models import Stamped, TimeOrdered
 from apps.tenants.models import Organization
+from apps.webhooks.signing import PRIVATE, public_key_of
 from apps.webhooks.statuses import (
     LISTENING,
     AuthType,
@@ -23,6 +24,7 @@ from apps.webhooks.statuses import (
     Ordering,
     PayloadFormat,
 )
+from apps.webhooks.templating import CONTENT_TYPES
 
 MAX_PREVIOUS_SECRETS = 10
 
@@ -69,14 +71,18 @@ class WebhookEndpoint(TimeOrdered, Stamped):
     description = models.TextField(blank=True)
     created_by = models.CharField(max_length=200, blank=True, editable=False)
 
-    url = models.CharField("URL", max_length=2000)
+    # Whole, since keys may stand anywhere in it; `url_shown` is what lists, logs and the API may tell of it.
+    url = EncryptedTextField("URL", null=True, editable=True)
+    url_shown = models.CharField("URL", max_length=2000, editable=False)
     method = models.CharField(max_length=5, choices=Method.choices, default=Method.POST)
     secret = EncryptedTextField("signing secret")
     # [{"secret": "whsec_…", "expires_at": "2026-…Z"}]: what rotation keeps alive, newest first.
     previous_secrets = EncryptedJSONField(default=no_list)
 
     events = models.JSONField(default=no_list, help_text="Event types or wildcards: invoice.*, or * for all.")
-    event_filters = models.JSONField(default=dict, blank=True, help_text="Conditions on the event's data.")
+    event_filters = models.JSONField(
+        default=dict, blank=True, help_text='Conditions on the event\'s data, such as {"status": "paid"}.'
+    )
     status = models.CharField(
         max_length=10, choices=EndpointStatus.choices, default=EndpointStatus.ACTIVE, editable=False
     )
@@ -132,6 +138,13 @@ class WebhookEndpoint(TimeOrdered, Stamped):
     )
     include_timestamp = models.BooleanField(default=True)
     custom_template = models.TextField(blank=True)
+    custom_content_type = models.CharField(
+        "content type",
+        max_length=40,
+        choices=[(name, name) for name in CONTENT_TYPES],
+        default=CONTENT_TYPES[0],
+        help_text="What the template makes.",
+    )
 
     rate_limit_per_second = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(10_000)]
@@ -225,6 +238,11 @@ class WebhookEndpoint(TimeOrdered, Stamped):
 
     def subscribes_to(self, event_type: str) -> bool:
         return any(matches(pattern, event_type) for pattern in self.events)
+
+    @property
+    def public_key(self) -> str:
+        """What receivers verify ed25519 signatures with (`whpk_…`); empty with a symmetric secret."""
+        return public_key_of(self.secret) if self.secret.startswith(PRIVATE) else ""
 
     def live_secrets(self, at: datetime | None = None) -> list[str]:
         """The secrets to sign with: the current one first, then those that rotation keeps alive."""

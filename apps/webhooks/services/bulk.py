@@ -1,7 +1,8 @@
 """Many rows in one statement, for the paths where building model instances would be the cost.
 
-PostgreSQL: INSERT … SELECT and UPDATE … FROM over unnest() of one array per column. SQLite: the same
-statement row by row, which costs little inside the process. Values are plain: UUIDs, aware datetimes,
+PostgreSQL: INSERT … SELECT and UPDATE … FROM over one JSON text of all rows, which is written many times
+faster than arrays of texts are quoted. SQLite: the same statement row by row, which costs little inside the
+process. Values are plain: UUIDs, aware datetimes,
 numbers, texts, bytes; JSON columns take JSON text.
 """
 
@@ -11,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db import connection, models
-from django.db.models import Field
+from django.db.models import BinaryField, Field, JSONField
 
 
 def _field(model: type[models.Model], name: str) -> Field[Any, Any]:
@@ -25,8 +27,23 @@ def _column(model: type[models.Model], name: str) -> str:
     return connection.ops.quote_name(str(_field(model, name).column))
 
 
-def _array(field: Field[Any, Any]) -> str:
-    return f"%s::{field.db_type(connection)}[]"
+def _recordset(fields: Sequence[Field[Any, Any]]) -> str:
+    """The rows of one JSON text as v(c0, c1, …) with the columns' types."""
+    columns = ", ".join(f"c{n} {field.db_type(connection)}" for n, field in enumerate(fields))
+    return f"json_to_recordset(%s::json) AS v({columns})"
+
+
+def _json(fields: Sequence[Field[Any, Any]], rows: Sequence[tuple[Any, ...]]) -> str:
+    names = [f"c{n}" for n in range(len(fields))]
+    raw = [n for n, field in enumerate(fields) if isinstance(field, JSONField)]
+    binary = [n for n, field in enumerate(fields) if isinstance(field, BinaryField)]
+    told = [dict(zip(names, row, strict=True)) for row in rows]
+    for row in told:
+        for n in raw:  # JSON already
+            row[names[n]] = orjson.Fragment(row[names[n]])
+        for n in binary:
+            row[names[n]] = "\\x" + row[names[n]].hex()
+    return orjson.dumps(told).decode()
 
 
 def plain(field: Field[Any, Any], value: Any) -> Any:
@@ -51,10 +68,9 @@ def insert(model: type[models.Model], names: Sequence[str], rows: Sequence[tuple
     fields = [_field(model, name) for name in names]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            arrays = ", ".join(_array(field) for field in fields)
             cursor.execute(
-                f"INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays})",  # noqa: S608
-                [list(values) for values in zip(*rows, strict=True)],
+                f"INSERT INTO {table} ({columns}) SELECT * FROM {_recordset(fields)}",  # noqa: S608
+                [_json(fields, rows)],
             )
         else:
             marks = ", ".join(["%s"] * len(names))
@@ -86,14 +102,12 @@ def update(
     changed: set[UUID] = set()
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            aliases = ", ".join(f"c{n}" for n in range(len(names)))
-            arrays = ", ".join(_array(field) for field in fields)
             sets = ", ".join(f"{_column(model, name)} = v.c{len(match) + n}" for n, name in enumerate(change))
             where = " AND ".join(f"t.{_column(model, name)} = v.c{n}" for n, name in enumerate(match))
             cursor.execute(
-                f"UPDATE {table} AS t SET {sets} FROM unnest({arrays}) AS v({aliases}) "  # noqa: S608
+                f"UPDATE {table} AS t SET {sets} FROM {_recordset(fields)} "  # noqa: S608
                 f"WHERE {where}{condition} RETURNING t.{_column(model, match[0])}",
-                [list(values) for values in zip(*rows, strict=True)],
+                [_json(fields, rows)],
             )
             return {row[0] for row in cursor.fetchall()}
         sets = ", ".join(f"{_column(model, name)} = %s" for name in change)

@@ -24,7 +24,7 @@ from django.utils import timezone
 from apps.kernel import ids
 from apps.webhooks import health
 from apps.webhooks.models import Delivery, DeliveryAttempt, Payload, WebhookEndpoint
-from apps.webhooks.services import bulk
+from apps.webhooks.services import batches, bulk
 from apps.webhooks.statuses import WAITING, Cause, DeliveryStatus, EndpointStatus
 
 LEASE_SECONDS = 90.0
@@ -38,7 +38,7 @@ _ORGANIZATIONS = WebhookEndpoint._meta.get_field("organization").related_model._
 _WAITING = f"status IN ('{WAITING[0]}', '{WAITING[1]}') AND next_attempt_at IS NOT NULL"
 _CLAIMED = (
     "id", "endpoint_id", "organization_id", "event_id", "payload_id", "event_type", "cause", "ordering_key",
-    "attempts", "step", "lease_token",
+    "attempts", "step", "lease_token", "items",
 )  # fmt: skip
 _KEYS = ("id", "endpoint_id", "organization_id", "event_id", "payload_id")
 _ATTEMPT = (
@@ -113,6 +113,7 @@ def claim(*, owner: str, room: int, only: UUID | None = None) -> Claim:
             chosen = _front(quotas, now)
             _move_probes([head for head in found if head.probe and quotas.get(head.endpoint_id)], now)
         rows = _lease(chosen, owner, now)
+        batches.seal(rows, now)
         attempts = [ids.uuid7() for _ in rows]
         bulk.insert(
             DeliveryAttempt,

@@ -11,14 +11,15 @@ from django.utils import timezone
 
 from apps.audit.services import entries
 from apps.kernel.background import enqueue
-from apps.kernel.errors import Conflict, HubError, RaceLost
+from apps.kernel.errors import Conflict, HubError, InvalidInput, RaceLost
 from apps.kernel.states import move
 from apps.tenants.models import Organization
 from apps.tenants.principals import Actor
 from apps.webhooks.models import Delivery
 from apps.webhooks.services import fifo, pausing
-from apps.webhooks.services.intake import delivery_row, insert_deliveries
+from apps.webhooks.services.intake import delivery_row, insert_deliveries, render_again
 from apps.webhooks.statuses import DELIVERY_TRANSITIONS, WAITING, Cause, DeliveryStatus
+from apps.webhooks.templating import TemplateFailed, TemplateInvalid
 
 
 @transaction.atomic
@@ -50,18 +51,34 @@ def _again(delivery: Delivery) -> Delivery:
         return _replayed(delivery)
     fresh = Delivery.objects.select_related("endpoint").get(pk=delivery.pk)
     if fresh.status == DeliveryStatus.PENDING and fresh.next_attempt_at is not None:
-        enqueue("webhooks.drain", queue="webhooks")  # it is due already
+        if fresh.next_attempt_at > now:  # a batch that is being gathered goes as it is
+            Delivery.objects.filter(
+                pk=fresh.pk, status=DeliveryStatus.PENDING, next_attempt_at__gt=now
+            ).update(next_attempt_at=now)
+        enqueue("webhooks.drain", queue="webhooks")
         return fresh
+    more: dict[str, Any] = {}
+    if fresh.payload_id is None and not fresh.items and fresh.event_id is not None:
+        more["payload_id"] = _rendered(fresh)
     if fresh.status in WAITING and fresh.next_attempt_at is None:
         raise Conflict(f"{fresh} waits for the delivery before it in its ordering key.")
     due_at = now
     if fresh.status not in WAITING and fresh.ordering_key:
         queue = fifo.FifoQueue({fresh.endpoint_id})
         due_at = queue.due_at(fresh.endpoint_id, fresh.ordering_key, now)  # type: ignore[assignment]
-    restart: dict[str, Any] = {} if fresh.status in WAITING else {"step": 0}
-    move(fresh, DeliveryStatus.PENDING, DELIVERY_TRANSITIONS, next_attempt_at=due_at, **restart)
+    if fresh.status not in WAITING:
+        more["step"] = 0
+    move(fresh, DeliveryStatus.PENDING, DELIVERY_TRANSITIONS, next_attempt_at=due_at, **more)
     enqueue("webhooks.drain", queue="webhooks")
     return fresh
+
+
+def _rendered(delivery: Delivery) -> UUID:
+    """A payload for a delivery whose template failed. Raises InvalidInput if it still does."""
+    try:
+        return render_again(delivery).pk
+    except (TemplateInvalid, TemplateFailed) as error:
+        raise InvalidInput(f"The template still cannot be filled: {error}") from None
 
 
 def _replayed(delivery: Delivery) -> Delivery:
@@ -77,6 +94,7 @@ def _replayed(delivery: Delivery) -> Delivery:
         ordering_key=delivery.ordering_key,
         due_at=queue.due_at(delivery.endpoint_id, delivery.ordering_key, now),
         now=now,
+        items=delivery.items,
     )
     insert_deliveries([row])
     return Delivery.objects.select_related("endpoint").get(pk=row[0])

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.audit.services import entries
-from apps.events.catalog import event_types
+from apps.events.selectors import find_type
 from apps.events.services.publications import MAX_BYTES, schema_problems
 from apps.kernel import ids
 from apps.kernel.errors import Conflict, FieldError, InvalidInput, TooLarge
@@ -21,13 +21,16 @@ from apps.tenants.principals import Actor
 from apps.tenants.services import numbers
 from apps.webhooks import events as _events
 from apps.webhooks import signing
+from apps.webhooks.addresses import shown_url
 from apps.webhooks.errors import EndpointNotSending
 from apps.webhooks.models import Delivery, DeliveryAttempt, Payload, WebhookEndpoint
 from apps.webhooks.models.endpoints import MAX_PREVIOUS_SECRETS
 from apps.webhooks.payloads import Message, render
 from apps.webhooks.services import claims, dispatch, pausing
+from apps.webhooks.services.batches import wrapped_alone
 from apps.webhooks.services.intake import style_of
-from apps.webhooks.statuses import AuthType, Cause, EndpointStatus
+from apps.webhooks.statuses import AuthType, Cause, EndpointStatus, PayloadFormat, SecretKind
+from apps.webhooks.templating import TemplateFailed, TemplateInvalid
 from apps.webhooks.validation import problems, url_problems
 
 # What a caller may set, by create and update alike.
@@ -36,11 +39,14 @@ EDITABLE = (
     "timeout", "retry_attempts", "retry_intervals", "retry_on_status", "ordering", "max_concurrency",
     "batch_delivery", "batch_size", "batch_window", "payload_format", "include_full_payload",
     "include_metadata",
-    "include_timestamp", "custom_template", "rate_limit_per_second", "rate_limit_per_minute", "ip_allow_list",
+    "include_timestamp", "custom_template", "custom_content_type", "rate_limit_per_second",
+    "rate_limit_per_minute", "ip_allow_list",
     "validate_ssl", "sign_payload", "signature_header", "max_consecutive_failures", "project",
 )  # fmt: skip
 # Their values appear in no audit entry.
 _HIDDEN = frozenset({"headers", "auth_config"})
+# What leads to other systems: looked up when it changes.
+_ADDRESSES = frozenset({"url", "ip_allow_list", "auth_type", "auth_config"})
 _STARTS_AS = (EndpointStatus.ACTIVE, EndpointStatus.TESTING, EndpointStatus.INACTIVE)
 
 KEEP_OLD_SECRET = timedelta(hours=24)
@@ -55,6 +61,7 @@ def create(
     url: str,
     events: list[str],
     secret: str = "",
+    secret_kind: str = SecretKind.HMAC,
     status: str = EndpointStatus.ACTIVE,
     looked_up: bool = False,
     **options: Any,
@@ -66,7 +73,8 @@ def create(
     with `looked_up`. Raises InvalidInput with a pointer per field.
     """
     endpoint = WebhookEndpoint(organization=organization, status=status, created_by=actor.label[:200])
-    endpoint.secret = secret or settings.HUB.webhook_secret or signing.generate_secret()
+    usual = settings.HUB.webhook_secret if secret_kind == SecretKind.HMAC else ""
+    endpoint.secret = secret or usual or _fresh_secret(secret_kind)
     _assign(endpoint, {"name": name, "url": url, "events": events, **options})
     found = problems(endpoint, fields={*EDITABLE, "secret"})
     if status not in _STARTS_AS:
@@ -83,7 +91,7 @@ def create(
             action="webhook.created",
             target=endpoint,
             changes={
-                "url": ["", endpoint.url],
+                "url": ["", endpoint.url_shown],
                 "events": [[], endpoint.events],
                 "status": ["", endpoint.status],
             },
@@ -106,11 +114,12 @@ def update(
     if `expected_version` is given and somebody changed the endpoint since.
     """
     before = {name: getattr(endpoint, name) for name in values if name in EDITABLE}
+    shown_before = endpoint.url_shown
     draft = WebhookEndpoint.objects.select_related("organization").get(pk=endpoint.pk)
     _assign(draft, values)
     changed = [name for name in before if getattr(draft, name) != before[name]]
     found = problems(draft, fields=changed)
-    if not found and not looked_up and {"url", "ip_allow_list"} & set(changed):
+    if not found and not looked_up and _ADDRESSES & set(changed):
         found = url_problems(draft)
     _refuse(found, f"{endpoint} was not changed.")
     if not changed:
@@ -125,18 +134,28 @@ def update(
                 f"{endpoint} was changed by someone else meanwhile; load it again.", code="version_conflict"
             )
         draft.version = current + 1
-        draft.save(update_fields=[*changed, "version", "updated_at"])
+        also = ["url_shown"] if "url" in changed else []
+        draft.save(update_fields=[*changed, *also, "version", "updated_at"])
         entries.record(
             organization=endpoint.organization,
             actor=actor,
             action="webhook.updated",
             target=draft,
-            changes={name: _told(name, before[name], getattr(draft, name)) for name in changed},
+            changes={
+                name: [shown_before, draft.url_shown]
+                if name == "url"
+                else _told(name, before[name], getattr(draft, name))
+                for name in changed
+            },
         )
         pausing.tell(draft, _events.ENDPOINT_UPDATED, changed=sorted(changed))
-    for name in (*changed, "version", "updated_at"):
+    for name in (*changed, "url_shown", "version", "updated_at"):
         setattr(endpoint, name, getattr(draft, name))
     return endpoint
+
+
+def _fresh_secret(kind: str) -> str:
+    return signing.generate_key_pair()[0] if kind == SecretKind.ED25519 else signing.generate_secret()
 
 
 def _assign(endpoint: WebhookEndpoint, values: Mapping[str, Any]) -> None:
@@ -151,6 +170,8 @@ def _assign(endpoint: WebhookEndpoint, values: Mapping[str, Any]) -> None:
         raise InvalidInput(errors=[FieldError("/project", "not_found", "There is no such project.")])
     for name, value in values.items():
         setattr(endpoint, name, value)
+    if "url" in values:
+        endpoint.url_shown = shown_url(str(endpoint.url))[:2000]
     if values.get("auth_type") == AuthType.NONE and "auth_config" not in values:
         endpoint.auth_config = {}
 
@@ -169,9 +190,15 @@ def _told(name: str, before: Any, after: Any) -> list[Any]:
 
 
 def rotate_secret(
-    *, endpoint: WebhookEndpoint, actor: Actor, keep_for: timedelta = KEEP_OLD_SECRET, secret: str = ""
+    *,
+    endpoint: WebhookEndpoint,
+    actor: Actor,
+    keep_for: timedelta = KEEP_OLD_SECRET,
+    secret: str = "",
+    kind: str = SecretKind.HMAC,
 ) -> str:
-    """Give the endpoint a new secret (or the given one) and return it; the old one signs too for `keep_for`.
+    """Give the endpoint a new secret of a kind (or the given one) and return it; the old one signs too for
+    `keep_for`.
 
     Raises InvalidInput for a bad secret or a time outside of 0 to 7 days, Conflict with 10 old secrets alive.
     """
@@ -179,7 +206,7 @@ def rotate_secret(
         raise InvalidInput(
             errors=[FieldError("/keep_for", "out_of_range", "An old secret is kept from 0 to 7 days.")]
         )
-    fresh = secret or signing.generate_secret()
+    fresh = secret or _fresh_secret(kind)
     signing.check_secret(fresh)
     now = timezone.now()
     with transaction.atomic():
@@ -221,6 +248,7 @@ def remove(*, endpoint: WebhookEndpoint, actor: Actor) -> int:
     row.status, row.next_probe_at = EndpointStatus.INACTIVE, None
     row.secret, row.previous_secrets = signing.generate_secret(), []
     row.headers, row.auth_type, row.auth_config = {}, AuthType.NONE, {}
+    row.url = row.url_shown
     row.version += 1
     row.save()
     cancelled = pausing.cancel_waiting(row)
@@ -229,7 +257,7 @@ def remove(*, endpoint: WebhookEndpoint, actor: Actor) -> int:
         actor=actor,
         action="webhook.removed",
         target=row,
-        changes={"url": [row.url, ""], "cancelled_deliveries": [0, cancelled]},
+        changes={"url": [row.url_shown, ""], "cancelled_deliveries": [0, cancelled]},
     )
     pausing.tell(row, _events.ENDPOINT_REMOVED)
     endpoint.removed_at, endpoint.status = row.removed_at, row.status
@@ -251,7 +279,7 @@ def send_test(
     """
     if endpoint.removed_at is not None:
         raise EndpointNotSending(f"{endpoint} was removed.")
-    declared = event_types.get(event_type)
+    declared = find_type(endpoint.organization, event_type)
     if declared is None:
         raise InvalidInput(
             errors=[FieldError("/event_type", "unknown_event_type", f"There is no event type {event_type}.")]
@@ -287,11 +315,18 @@ def _owe_test(endpoint: WebhookEndpoint, event_type: str, version: int, data: Ma
         version=version,
         organization=endpoint.organization.public_id,
     )
-    content_type, body = render(message, style_of(endpoint))
+    try:
+        content_type, body = render(message, style_of(endpoint))
+    except (TemplateInvalid, TemplateFailed) as error:
+        raise InvalidInput(f"The template cannot be filled with this message: {error}") from None
+    message_id = message.id
+    if endpoint.batch_delivery:
+        custom = endpoint.payload_format == PayloadFormat.CUSTOM
+        message_id, content_type, body = wrapped_alone(content_type, body, at=now, custom=custom)
     if len(body) > MAX_BYTES:
         raise TooLarge(f"The message has {len(body):,} bytes; at most {MAX_BYTES:,} are allowed.")
     payload = Payload.objects.create(
-        organization=endpoint.organization, message_id=message.id, content_type=content_type, body=body
+        organization=endpoint.organization, message_id=message_id, content_type=content_type, body=body
     )
     return Delivery.objects.create(
         organization=endpoint.organization,

@@ -20,10 +20,11 @@ from apps.events.selectors import first_id
 from apps.kernel.background import enqueue
 from apps.kernel.errors import FieldError, InvalidInput
 from apps.tenants.principals import Actor
-from apps.webhooks.models import Delivery, WebhookEndpoint
+from apps.webhooks.models import BatchItem, Delivery, WebhookEndpoint
 from apps.webhooks.services import claims, fifo, pausing
-from apps.webhooks.services.intake import delivery_row, hears, insert_deliveries, owe
+from apps.webhooks.services.intake import delivery_row, hears, insert_deliveries, owe, render_again
 from apps.webhooks.statuses import Cause, DeliveryStatus
+from apps.webhooks.templating import TemplateFailed, TemplateInvalid
 
 CHUNK = 500
 
@@ -135,7 +136,9 @@ def _past_deliveries(endpoint: WebhookEndpoint, start: UUID, end: UUID, what: st
         found = list(
             rows.filter(id__gte=after)
             .order_by("id")
-            .values("id", "status", "event_id", "payload_id", "event_type", "ordering_key", "cause")[:CHUNK]
+            .values("id", "status", "event_id", "payload_id", "event_type", "ordering_key", "cause", "items")[
+                :CHUNK
+            ]
         )
         if found:
             yield _Chunk(
@@ -166,12 +169,28 @@ def _missed_events(endpoint: WebhookEndpoint, start: UUID, end: UUID) -> Iterato
                 endpoint=endpoint, event_id__in=[event.pk for event in heard]
             ).values_list("event_id", flat=True)
         )
+        owed |= set(
+            BatchItem.objects.filter(
+                delivery__endpoint=endpoint, event_id__in=[event.pk for event in heard]
+            ).values_list("event_id", flat=True)
+        )
         missing = [event for event in heard if event.pk not in owed]
         if missing:
             yield _Chunk([], [], missing)
         if len(found) < CHUNK:
             return
         after = UUID(int=found[-1].pk.int + 1)
+
+
+def _render_missing(rows: models.QuerySet[Delivery]) -> None:
+    """Give payloads to deliveries whose template failed, if it can be filled by now."""
+    unmade = rows.filter(payload=None, items=0, event__isnull=False).select_related("endpoint")
+    for delivery in unmade:
+        try:
+            payload = render_again(delivery)
+        except (TemplateInvalid, TemplateFailed):
+            continue
+        Delivery.objects.filter(pk=delivery.pk, payload=None).update(payload=payload)
 
 
 def _owe_again(endpoint: WebhookEndpoint, chunk: _Chunk) -> Replay:
@@ -181,6 +200,8 @@ def _owe_again(endpoint: WebhookEndpoint, chunk: _Chunk) -> Replay:
         rows = Delivery.objects.filter(
             pk__in=chunk.failed, status__in=(DeliveryStatus.FAILED, DeliveryStatus.CANCELLED)
         )
+        _render_missing(rows)
+        rows = rows.exclude(payload=None, items=0)  # those whose template still fails stay as they are
         keys = set(rows.exclude(ordering_key="").order_by().values_list("endpoint_id", "ordering_key"))
         fifo.lock_endpoints({endpoint.pk} if keys else ())
         back = {"status": DeliveryStatus.PENDING, "step": 0, "updated_at": now}
@@ -204,6 +225,7 @@ def _owe_again(endpoint: WebhookEndpoint, chunk: _Chunk) -> Replay:
                     ordering_key=row["ordering_key"],
                     due_at=queue.due_at(endpoint.pk, row["ordering_key"], now),
                     now=now,
+                    items=row["items"],
                 )
                 for row in chunk.delivered
             ]

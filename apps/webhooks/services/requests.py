@@ -8,7 +8,7 @@ import base64
 import ipaddress
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,6 +22,7 @@ from apps.webhooks import signing
 from apps.webhooks.models import WebhookEndpoint
 from apps.webhooks.retries import Schedule, hub_schedule, schedule_of
 from apps.webhooks.services.claims import Claimed
+from apps.webhooks.services.tokens import ClientCredentials, credentials_of
 from apps.webhooks.statuses import AuthType
 
 TIMEOUT_SECONDS = 15.0
@@ -48,6 +49,7 @@ class Settings:
     networks: tuple[str, ...]
     schedule: Schedule
     retry_on: tuple[int, ...]
+    oauth: ClientCredentials | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Request:
     timeout: float
     verify: bool
     allow_http: bool | None
+    oauth: ClientCredentials | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def settings_of(endpoint: WebhookEndpoint) -> Settings:
         id=endpoint.pk,
         version=endpoint.version,
         method=endpoint.method,
-        url=endpoint.url,
+        url=endpoint.url or "",
         secrets=((endpoint.secret, None), *older) if endpoint.sign_payload else (),
         plain_headers=tuple(plain.items()),
         secret_headers=tuple(secret.items()),
@@ -106,6 +109,9 @@ def settings_of(endpoint: WebhookEndpoint) -> Settings:
             fallback=configured_schedule(),
         ),
         retry_on=tuple(endpoint.retry_on_status),
+        oauth=credentials_of(endpoint.pk, endpoint.auth_config)
+        if endpoint.auth_type == AuthType.OAUTH2
+        else None,
     )
 
 
@@ -167,6 +173,9 @@ def build(config: Settings, job: Claimed, *, now: float | None = None) -> Reques
             )
     headers.update(config.plain_headers)
     shown = headers | {name: MASK for name, _ in config.secret_headers}
+    allow_http = True if job.allow_http else None
+    if config.oauth is not None:
+        shown["Authorization"] = f"Bearer {MASK}"
     return Request(
         method=config.method,
         url=config.url,
@@ -175,7 +184,8 @@ def build(config: Settings, job: Claimed, *, now: float | None = None) -> Reques
         body=job.body,
         timeout=config.timeout,
         verify=config.verify,
-        allow_http=True if job.allow_http else None,
+        allow_http=allow_http,
+        oauth=None if config.oauth is None else replace(config.oauth, allow_http=allow_http),
     )
 
 

@@ -122,7 +122,9 @@ def _told(outcome: Outcome, settings: Settings | None) -> tuple[Any, ...]:
         for name, value in list(outcome.response.headers.items())[:_MAX_HEADERS]:
             value = MASK if is_secret_name(name) else value[:_MAX_HEADER_VALUE]
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        body = _shown_body(outcome.response.text, settings) if outcome.response.content else ""
+        body = (
+            _shown_body(outcome.response.text, settings, outcome.hidden) if outcome.response.content else ""
+        )
     return (
         outcome.finished_at,
         outcome.status,
@@ -135,16 +137,17 @@ def _told(outcome: Outcome, settings: Settings | None) -> tuple[Any, ...]:
     )
 
 
-def _shown_body(text: str, settings: Settings | None) -> str:
+def _shown_body(text: str, settings: Settings | None, hidden: tuple[str, ...] = ()) -> str:
     """The first 16 KiB of an answer, as text that any database takes, with our secrets masked if it echoes
     them.
     """
     text = text[:KEPT_BODY].replace("\x00", "\ufffd")
     text = text.encode("utf-8", "replace")[:KEPT_BODY].decode("utf-8", "ignore")
     if settings is not None:
-        for secret in (*(s for s, _ in settings.secrets), *(v for _, v in settings.secret_headers)):
-            if secret and secret in text:
-                text = text.replace(secret, MASK)
+        hidden = (*hidden, *(s for s, _ in settings.secrets), *(v for _, v in settings.secret_headers))
+    for secret in hidden:
+        if secret and secret in text:
+            text = text.replace(secret, MASK)
     return redact_text(text)
 
 

@@ -18,11 +18,12 @@ from typing import Any, Self
 
 from django.utils import timezone
 
-from apps.kernel.errors import HubError
-from apps.kernel.outbound import OutboundError, OutboundResponse, default_policy
+from apps.kernel.errors import HubError, TransientError
+from apps.kernel.outbound import OutboundError, OutboundResponse, OutboundTimeout, default_policy
 from apps.kernel.outbound.aio import AsyncOutbound
 from apps.webhooks.services.claims import Claimed
 from apps.webhooks.services.requests import CONNECT_SECONDS, READ_BYTES, Request, narrowed
+from apps.webhooks.services.tokens import ClientCredentials, Tokens
 
 MAX_CONNECTIONS = 500
 
@@ -40,6 +41,7 @@ class Outcome:
     permanent: bool = False  # trying again cannot help
     shown: dict[str, str] = field(default_factory=dict)
     response: OutboundResponse | None = None
+    hidden: tuple[str, ...] = field(default=(), repr=False)  # what an answer that echoes it must not show
 
     @property
     def succeeded(self) -> bool:
@@ -61,6 +63,7 @@ class Sender:
         self._clients: dict[tuple[str, ...], AsyncOutbound] = {}
         self._stack: AsyncExitStack | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tokens = Tokens()
         self._thread = threading.Thread(target=self._run, name="webhook-sender", daemon=True)
 
     def __enter__(self) -> Self:
@@ -138,29 +141,60 @@ class Sender:
 
     async def _send(self, job: Claimed, request: Request, networks: tuple[str, ...]) -> None:
         started = time.monotonic()
+        token = ""
         try:
             client = await self._client(networks)
-            response = await client.request(
-                request.method,
-                request.url,
-                headers=request.headers,
-                content=request.body,
-                timeout=request.timeout,
-                connect_timeout=min(CONNECT_SECONDS, request.timeout),
-                truncate_at=READ_BYTES,
-                verify=request.verify,
-                allow_http=request.allow_http,
-            )
+            if request.oauth is None:
+                response = await _post(client, request, request.headers, request.timeout)
+            else:
+                response, token = await self._send_with_token(client, request, request.oauth, started)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             outcome = _failed(job, request, error, started)
         else:
-            outcome = _answered(job, request, response)
+            outcome = _answered(job, request, response, hidden=(token,) if token else ())
         self._done.put(outcome)
 
+    async def _send_with_token(
+        self, client: AsyncOutbound, request: Request, wanted: ClientCredentials, started: float
+    ) -> tuple[OutboundResponse, str]:
+        """Send with an access token; with a new one, once, if the receiver refuses it."""
+        # The token's address has nothing to do with the networks that the endpoint allows itself.
+        authority = await self._client(())
+        refused = ""
+        while True:
+            left = request.timeout - (time.monotonic() - started)
+            if left <= 0:
+                raise OutboundTimeout(f"The receiver did not answer completely within {request.timeout:g} s.")
+            token = await self._tokens.get(authority, wanted, timeout=left, refused=refused)
+            left = max(request.timeout - (time.monotonic() - started), 0.01)
+            headers = (*request.headers, ("Authorization", f"Bearer {token}"))
+            response = await _post(client, request, headers, left)
+            if response.status != 401 or refused:
+                return response, token
+            refused = token
 
-def _answered(job: Claimed, request: Request, response: OutboundResponse) -> Outcome:
+
+async def _post(
+    client: AsyncOutbound, request: Request, headers: tuple[tuple[str, str], ...], timeout: float
+) -> OutboundResponse:
+    return await client.request(
+        request.method,
+        request.url,
+        headers=headers,
+        content=request.body,
+        timeout=timeout,
+        connect_timeout=min(CONNECT_SECONDS, timeout),
+        truncate_at=READ_BYTES,
+        verify=request.verify,
+        allow_http=request.allow_http,
+    )
+
+
+def _answered(
+    job: Claimed, request: Request, response: OutboundResponse, *, hidden: tuple[str, ...] = ()
+) -> Outcome:
     good = 200 <= response.status < 300
     return Outcome(
         job=job,
@@ -171,6 +205,7 @@ def _answered(job: Claimed, request: Request, response: OutboundResponse) -> Out
         error="" if good else f"The receiver answered {response.status}.",
         shown=request.shown,
         response=response,
+        hidden=hidden,
     )
 
 
@@ -183,6 +218,6 @@ def _failed(job: Claimed, request: Request, error: Exception, started: float) ->
         error_code=error.code if isinstance(error, HubError) else "unexpected",
         error=str(error)[:300] if known else f"Unexpected: {type(error).__name__}.",
         # An address may be another one tomorrow; a request that cannot be built will not build itself.
-        permanent=known and not isinstance(error, OutboundError),
+        permanent=known and not isinstance(error, (OutboundError, TransientError)),
         shown=request.shown,
     )

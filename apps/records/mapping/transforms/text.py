@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
+from apps.kernel.patterns import PatternRefused, SafePattern, compile_pattern
 from apps.records.fields.base import is_blank
-from apps.records.fields.patterns import PatternRefused, SafePattern, compile_pattern
 from apps.records.fields.problems import ValueProblem
 from apps.records.mapping.transforms.base import Apply, Parameter, as_text, failed, on_text, transform
 

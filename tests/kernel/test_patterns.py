@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apps.kernel.patterns import MAX_INPUT, MIN_INPUT, PatternRefused, compile_pattern
 from apps.records.fields import Field, ValueProblem, clean
-from apps.records.fields.patterns import MAX_INPUT, MIN_INPUT, PatternRefused, compile_pattern
 
 
 @pytest.mark.parametrize(
