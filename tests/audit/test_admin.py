@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -147,3 +151,42 @@ def test_changing_ones_password_is_written_down(acme: Organization) -> None:
     entry = AuditEntry.objects.latest("id")
     assert (entry.action, entry.actor_ref) == ("user.password_changed", "owner@acme.example")
     assert entry.changes == {}
+
+
+def test_the_list_says_whether_the_log_is_intact(
+    auditor: Client, entry: AuditEntry, settings: Any, tmp_path: Path
+) -> None:
+    settings.HUB_HOME = tmp_path
+    assert "Not verified yet" in auditor.get(LIST).content.decode()
+    page = auditor.post(f"{LIST}verify/", follow=True).content.decode()
+    assert "Intact" in page
+    assert "all is as it was written" in page
+
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE audit_auditentry SET action = 'x' WHERE sequence = 2")
+    page = auditor.post(f"{LIST}verify/", follow=True).content.decode()
+    assert "Broken" in page
+    assert "Entry 2 (x) is not as the hub wrote it." in page
+    assert "The audit log is broken" in auditor.get("/admin/").content.decode()
+    assert auditor.get(f"{LIST}verify/").status_code == 302
+
+
+@pytest.mark.parametrize("format", ["csv", "ndjson"])
+def test_what_is_filtered_can_be_taken_away(auditor: Client, entry: AuditEntry, format: str) -> None:
+    other = organizations.create(name="Globex")
+    entries.record(organization=other, actor=ADA, action="secret.deed")
+    response = auditor.get(f"{LIST}export/{format}/?who=user:ada@example.com")
+    text = response.getvalue().decode()  # type: ignore[attr-defined]
+    assert "attachment" in response["Content-Disposition"]
+    assert "project.updated" in text
+    assert "backup.finished" not in text
+    assert "secret.deed" not in text
+    assert "abc-secret" not in text
+    assert AuditEntry.objects.filter(action="audit.exported").count() == 1
+    assert auditor.get(f"{LIST}export/exe/").status_code == 404
+
+
+def test_staff_neither_verify_nor_export(acme: Organization, entry: AuditEntry) -> None:
+    client = signed_in(member(acme, "staff"))
+    assert client.post(f"{LIST}verify/").status_code == 403
+    assert client.get(f"{LIST}export/csv/").status_code == 403

@@ -5,15 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 
 from apps.audit.admin.journal import spoken
 from apps.audit.models import AuditEntry
-from apps.kernel.admin import HubModelAdmin, ago, badge, empty, mono, muted, words_filter
+from apps.audit.services import entries, export, verification
+from apps.kernel.admin import (
+    HubModelAdmin,
+    actor_of,
+    ago,
+    badge,
+    empty,
+    mono,
+    muted,
+    organization_of,
+    words_filter,
+)
 from apps.kernel.admin.display import exact
 from apps.kernel.admin.distinct import distinct_values
 from apps.kernel.admin.filters import WordsFilter
@@ -78,16 +93,65 @@ class AuditEntryAdmin(HubModelAdmin):
         "at",
     )
     allowed_lookups = ("object_ref",)
-    search_fields = ("object_ref__exact",)
-    search_help_text = "The exact id or number of an object, such as INT-2026-00001"
+    search_fields = ("object_ref__exact", "request_id__exact")
+    search_help_text = "The exact id or number of an object, such as INT-2026-00001, or of a request"
     ordering = ("-id",)
     sortable_by = ()
     fields = ("when_exactly", "who", "what", "target", "from_where", "request_id", "diff", "seal")
     readonly_fields = fields
     list_title = "Audit log"
+    list_before_template = "hub/audit/verdict.html"
     empty_icon = "policy"
     empty_title = "Nothing has been done yet"
     empty_text = "Whatever an administrator, a program or the hub itself changes is listed here, for good."
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("verify/", wrap(self.verify_view), name="audit_verify"),
+            path("export/<str:format>/", wrap(self.export_view), name="audit_export"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {
+            "chain": verification.status_of(organization_of(request)),
+            "may_verify": self.has_view_permission(request),
+            "query": request.GET.urlencode(),
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, context)
+
+    def verify_view(self, request: HttpRequest) -> HttpResponse:
+        """Verify the organization's chain now, by POST."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            result = verification.verify_now(organization_of(request))
+            if result.intact:
+                messages.success(
+                    request, f"{result.checked:,} entries were verified: all is as it was written."
+                )
+            else:
+                messages.error(request, f"{result.problems[0].detail} {result.found:,} problems in all.")
+        return HttpResponseRedirect(self.list_url())
+
+    def export_view(self, request: HttpRequest, format: str) -> HttpResponseBase:
+        """What the list shows, with its filters, as a file."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if format not in export.FORMATS:
+            raise Http404("There is no such format.")
+        try:
+            rows = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(self.list_url())
+        actor: Any = actor_of(request)
+        organization = organization_of(request)
+        entries.exported(organization=organization, actor=actor, format=format)
+        return export.response(rows, format)
 
     @admin.display(description="When")
     def when(self, obj: AuditEntry) -> str:
@@ -140,7 +204,11 @@ class AuditEntryAdmin(HubModelAdmin):
     def seal(self, obj: AuditEntry) -> str:
         return format_html(
             "{} {}<br>{}",
-            muted(f"Entry {obj.sequence:,} of the chain; SHA-256"),
+            muted(
+                f"Entry {obj.sequence:,} of the chain; HMAC-SHA256"
+                if obj.key_id
+                else f"Entry {obj.sequence:,} of the chain; SHA-256"
+            ),
             mono(obj.hash),
             muted("It covers the entry before it, so that a change of either shows."),
         )

@@ -12,7 +12,6 @@ from rest_framework.response import Response
 from apps.audit.models import AuditEntry
 from apps.audit.services import entries, export, verification
 from apps.kernel.api.views import HubAPIView, HubViewSet, Parameter
-from apps.tenants.principals import Actor
 
 SCOPE = "audit:read"
 FILTERS = (
@@ -75,21 +74,8 @@ class AuditLogFileView(HubAPIView):
         All entries that the filters leave, newest first, as CSV or as one JSON object a line.
         """
         rows = self.filter_queryset(self.get_queryset())
-        _told(self.organization, self.actor, self.parameters["format"])
+        entries.exported(organization=self.organization, actor=self.actor, format=self.parameters["format"])
         return export.response(rows, self.parameters["format"])
-
-
-def _told(organization: Any, actor: Actor, format: str) -> None:
-    """That somebody took the log away is in the log."""
-    entries.record(
-        organization=organization,
-        actor=actor,
-        action="audit.exported",
-        object_type="auditchain",
-        object_ref=entries.chain_of(organization),
-        object_label="Audit log",
-        changes={"format": [None, format]},
-    )
 
 
 class ProblemSerializer(serializers.Serializer[Any]):

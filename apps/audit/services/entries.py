@@ -61,6 +61,19 @@ def record(
     )
 
 
+def exported(*, organization: Organization | None, actor: Actor, format: str) -> None:
+    """That somebody took the log away is in the log."""
+    record(
+        organization=organization,
+        actor=actor,
+        action="audit.exported",
+        object_type="auditchain",
+        object_ref=chain_of(organization),
+        object_label="Audit log",
+        changes={"format": [None, format]},
+    )
+
+
 def _label(target: models.Model) -> tuple[str, str, str]:
     ref = getattr(target, "number", None) or getattr(target, "public_id", None) or str(target.pk)
     return target._meta.model_name or "", str(ref), str(target)

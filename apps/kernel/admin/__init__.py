@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from apps.kernel.admin.access import actor_of, allows, organization_of
     from apps.kernel.admin.badges import badge, status_badge, yes_no
     from apps.kernel.admin.base import HubModelAdmin, HubStackedInline, HubTabularInline
-    from apps.kernel.admin.charts import Series, bar_chart, sparkline, tracker
+    from apps.kernel.admin.charts import Series, bar_chart, line_chart, sparkline, tracker
     from apps.kernel.admin.confirm import confirm_action
     from apps.kernel.admin.display import (
         ago,
@@ -48,7 +48,7 @@ _WHERE: dict[str, str] = {
     **dict.fromkeys(("actor_of", "allows", "organization_of"), "access"),
     **dict.fromkeys(("badge", "status_badge", "yes_no"), "badges"),
     **dict.fromkeys(("HubModelAdmin", "HubStackedInline", "HubTabularInline"), "base"),
-    **dict.fromkeys(("Series", "bar_chart", "sparkline", "tracker"), "charts"),
+    **dict.fromkeys(("Series", "bar_chart", "line_chart", "sparkline", "tracker"), "charts"),
     "confirm_action": "confirm",
     **dict.fromkeys(
         [
@@ -105,6 +105,7 @@ __all__ = [
     "email_link",
     "empty",
     "json_block",
+    "line_chart",
     "link",
     "masked",
     "milliseconds",

@@ -87,6 +87,76 @@ def bar_chart(
     )
 
 
+def line_chart(
+    labels: Sequence[str],
+    series: Sequence[tuple[str, Sequence[float | None], str]],
+    *,
+    unit: str = "",
+    height: int = 160,
+) -> SafeString:
+    """Lines over one axis: (name, values, tone) each; None is a gap. Moments tell their numbers on hover."""
+    top = max((value for _, values, _ in series for value in values if value is not None), default=0)
+    if not top:
+        return format_html('<p class="hub-chart-empty">No {} in this time.</p>', unit or "activity")
+    count = max(1, len(labels) - 1)
+
+    def runs(values: Sequence[float | None]) -> list[str]:
+        found: list[list[str]] = [[]]
+        for i, value in enumerate(values):
+            if value is None:
+                found.append([])
+            else:
+                found[-1].append(f"{round(i / count * 600, 1)},{round(150 - value / top * 148, 1)}")
+        # A single moment is a short stroke, or it would not be seen.
+        return [
+            " ".join(
+                run if len(run) > 1 else [run[0], f"{float(run[0].split(',')[0]) + 4},{run[0].split(',')[1]}"]
+            )
+            for run in found
+            if run
+        ]
+
+    lines = format_html_join(
+        "",
+        '<polyline class="hub-line-{}" points="{}"></polyline>',
+        ((tone if tone in TONES else "a", run) for _, values, tone in series for run in runs(values)),
+    )
+    every = max(1, len(labels) // 6)
+    hovers = format_html_join(
+        "",
+        '<div class="hub-bar" title="{}"><div class="hub-stack"></div><span>{}</span></div>',
+        (
+            (
+                f"{label}: "
+                + (
+                    ", ".join(f"{n} {v[i]:,.1f} {unit}" for n, v, _ in series if v[i] is not None).strip()
+                    or "none"
+                ),
+                label if i % every == 0 else "",
+            )
+            for i, label in enumerate(labels)
+        ),
+    )
+    legend = format_html_join(
+        "",
+        '<li><i class="hub-tone-{}"></i>{}</li>',
+        ((tone if tone in TONES else "a", name) for name, _, tone in series),
+    )
+    return format_html(
+        '<figure class="hub-chart"><div class="hub-bars hub-lines" style="height:{}px" role="img"'
+        ' aria-label="{}"><span class="hub-top">{} {}</span><svg viewBox="0 0 600 152"'
+        ' preserveAspectRatio="none" aria-hidden="true">{}</svg>{}</div>'
+        '<ul class="hub-legend">{}</ul></figure>',
+        height,
+        ", ".join(name for name, _, _ in series),
+        f"{top:,.0f}" if top >= 10 else f"{top:,.1f}",
+        unit,
+        lines,
+        hovers,
+        legend,
+    )
+
+
 def _told(label: str, series: Sequence[Series], i: int, unit: str) -> str:
     parts = [f"{s.name}: {s.values[i]:,.0f}" for s in series if s.values[i]]
     return f"{label}: " + (", ".join(parts) if parts else "none") + (f" {unit}" if unit and parts else "")
