@@ -16,7 +16,6 @@ from django.utils.html import format_html, format_html_join
 from apps.apikeys.activity import Activity
 from apps.apikeys.admin.forms import KeyForm, NewKeyForm, ReasonForm, RotateForm, placed
 from apps.apikeys.admin.key_pages import KeyChangeList, summary_of
-from apps.apikeys.admin.requests import activity_of
 from apps.apikeys.models import APIKey
 from apps.apikeys.services import ceilings, keys, rotation
 from apps.apikeys.services.keymaking import IssuedKey
@@ -93,7 +92,6 @@ class APIKeyAdmin(HubModelAdmin):
         "rotated",
         "exposed",
         "created_by",
-        "activity",
     )
 
     def get_form(
@@ -131,7 +129,6 @@ class APIKeyAdmin(HubModelAdmin):
                 {"fields": ("name", "description", "scopes", _PERMISSIONS, "expires_at", "never_expires")},
             ),
             *_TABS,
-            ("Activity", {"classes": ("tab",), "fields": ("activity",)}),
             ("About this key", {"classes": ("tab",), "fields": facts}),
         )
 
@@ -141,10 +138,6 @@ class APIKeyAdmin(HubModelAdmin):
         return not ended and super().has_change_permission(request, obj)
 
     # --- columns
-
-    @admin.display(description="Activity")
-    def activity(self, obj: APIKey) -> str:
-        return activity_of(obj)
 
     @admin.display(description="Key")
     def named(self, obj: APIKey) -> str:

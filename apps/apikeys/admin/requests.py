@@ -1,27 +1,21 @@
-"""The request log: the last calls of every caller; to read only. And what a key's page shows of them."""
+"""The request log: the last calls of every caller; to read only."""
 
 from __future__ import annotations
 
 from django.contrib import admin
-from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 
-from apps.apikeys.models import APIKey, RequestLog
-from apps.apikeys.usage import selectors
+from apps.apikeys.models import RequestLog
 from apps.kernel.admin import (
     HubModelAdmin,
     ago,
     badge,
-    definition_list,
     empty,
     milliseconds,
     mono,
     muted,
     size,
 )
-from apps.kernel.admin import number as shown
 
 
 @admin.register(RequestLog)
@@ -77,34 +71,3 @@ class RequestLogAdmin(HubModelAdmin):
     @admin.display(description="Sizes")
     def sizes(self, obj: RequestLog) -> str:
         return f"{size(obj.bytes_in)} in, {size(obj.bytes_out)} out"
-
-
-def activity_of(key: APIKey) -> SafeString:
-    """What a key's page tells of its use: statistics since its first call, and the last 20 requests."""
-    subject = ("key", key.group.hex)
-    life = selectors.lifetime(key.organization, subject)
-    rows = selectors.requests_of(key.organization, subject)
-    if not life.numbers.count and not rows:
-        return muted("It has not been used yet.")
-    numbers = life.numbers
-    facts = definition_list(
-        [
-            ("Requests", f"{shown(numbers.count)}, {life.a_day:,.1f} a day"),
-            ("Successful", f"{numbers.success_rate} %" if numbers.success_rate is not None else "–"),
-            ("Unauthorized", shown(numbers.refused)),
-            ("Stopped by limits", shown(numbers.limited)),
-            ("Average answer", milliseconds(numbers.average_ms)),
-            ("Transferred", f"{size(numbers.bytes_in)} in, {size(numbers.bytes_out)} out"),
-            ("Addresses, 30 days", shown(life.addresses)),
-            ("Endpoints, 30 days", shown(life.endpoints)),
-            ("First used", ago(life.first_at)),
-        ]
-    )
-    table = render_to_string("hub/apikeys/requests.html", {"rows": rows, "none": "No requests are kept."})
-    more = f"{reverse('admin:apikeys_usage')}?range=30d&caller=key+{key.group.hex}"
-    return format_html(
-        '{}<p style="margin:.8rem 0"><a class="hub-link" href="{}">Charts of its usage</a></p>{}',
-        facts,
-        more,
-        SafeString(table),
-    )

@@ -50,7 +50,7 @@ def bar_chart(
     top = max(totals, default=0)
     if not top:
         return format_html('<p class="hub-chart-empty">No {} in this time.</p>', unit or "activity")
-    every = max(1, len(labels) // 8)
+    every = max(1, -(-len(labels) // _shown(labels)))
     bars = format_html_join(
         "",
         '<div class="hub-bar" title="{}"><div class="hub-stack">{}</div><span>{}</span></div>',
@@ -121,7 +121,7 @@ def line_chart(
         '<polyline class="hub-line-{}" points="{}"></polyline>',
         ((tone if tone in TONES else "a", run) for _, values, tone in series for run in runs(values)),
     )
-    every = max(1, len(labels) // 6)
+    every = max(1, -(-len(labels) // _shown(labels)))
     hovers = format_html_join(
         "",
         '<div class="hub-bar" title="{}"><div class="hub-stack"></div><span>{}</span></div>',
@@ -155,6 +155,11 @@ def line_chart(
         hovers,
         legend,
     )
+
+
+def _shown(labels: Sequence[str]) -> int:
+    """How many labels find room below a chart in half a page."""
+    return max(2, min(8, 45 // max(map(len, labels), default=1)))
 
 
 def _told(label: str, series: Sequence[Series], i: int, unit: str) -> str:
