@@ -65,6 +65,8 @@ AFTER = (
             Item("Endpoints", "webhook", "webhooks_webhookendpoint_changelist", "webhooks:read"),
             Item("Deliveries", "send", "webhooks_delivery_changelist", "webhooks:read"),
             Item("Inbound", "move_to_inbox", "webhooks_inboundwebhook_changelist", "webhooks:read"),
+            Item("Inbound addresses", "dns", "webhooks_inboundreceiver_changelist", "integrations:read"),
+            Item("Payments", "payments", "webhooks_merchanttransaction_changelist", "webhooks:read"),
             Item("Events", "bolt", "events_event_changelist", "events:read"),
             Item("Event types", "category", "events_types", "events:read"),
         ),

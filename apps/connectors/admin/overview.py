@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from apps.connectors import selectors
@@ -16,7 +16,7 @@ from apps.connectors.engine.manifest import ManifestError, Stream
 from apps.connectors.models import Integration, IntegrationStream, SyncJob
 from apps.connectors.services import connections
 from apps.connectors.statuses import LIVE, IntegrationStatus
-from apps.kernel.admin import Series, ago, bar_chart, milliseconds, progress_bar, size, status_badge
+from apps.kernel.admin import Series, ago, bar_chart, milliseconds, mono, progress_bar, size, status_badge
 from apps.kernel.admin.display import duration
 
 
@@ -58,6 +58,8 @@ def overview(row: Integration) -> dict[str, Any]:
         if running
         else "",
         "running_job": running,
+        "webhook_address": mono(row.webhook_url, copy=True),
+        "inbound_url": _inbound_url(row),
         "jobs": [_job_row(job) for job in jobs],
         "streams": [
             {
@@ -83,6 +85,14 @@ def overview(row: Integration) -> dict[str, Any]:
         "jobs_url": _list_of("syncjob", row),
         "errors_url": _list_of("syncerror", row) + "&status__exact=open",
     }
+
+
+def _inbound_url(row: Integration) -> str:
+    """The page of its inbound address, which another app provides."""
+    try:
+        return reverse("admin:webhooks_inbound_of", args=[row.number])
+    except NoReverseMatch:
+        return ""
 
 
 def _credentials(row: Integration) -> list[dict[str, Any]]:

@@ -2,3 +2,5 @@
 
 from apps.webhooks.admin import deliveries as deliveries
 from apps.webhooks.admin import endpoints as endpoints
+from apps.webhooks.admin import inbound as inbound
+from apps.webhooks.admin import receivers as receivers
