@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from benchmarks.measure import Figure, save, show
 
-PARTS = ("records", "access")
+PARTS = ("records", "access", "inbound")
 
 
 def _child(part: str, backend: str, environment: dict[str, str], quick: bool) -> list[Figure]:

@@ -8,9 +8,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.kernel.admin import Series, bar_chart, dashboard, sparkline
+from apps.kernel.admin import Series, bar_chart, capped_count, dashboard, sparkline
 from apps.webhooks import selectors
-from apps.webhooks.models import WebhookEndpoint
+from apps.webhooks.inbound_statuses import InboundStatus
+from apps.webhooks.models import InboundReceiver, InboundWebhook, WebhookEndpoint
 from apps.webhooks.selectors import Activity, Hour
 from apps.webhooks.statuses import EndpointStatus, HealthStatus
 
@@ -89,6 +90,36 @@ def _problems(request: HttpRequest) -> list[dashboard.Problem]:
     ]
 
 
+def _inbound_problems(request: HttpRequest) -> list[dashboard.Problem]:
+    organization = request.organization  # type: ignore[attr-defined]
+    silent = InboundReceiver.objects.filter(
+        organization=organization, enabled=True, silent_since__isnull=False
+    )[:5]
+    found = [
+        dashboard.Problem(
+            title=f"{receiver} is not called any more",
+            text="Its provider used to send webhooks. Ask whether the address is still entered there.",
+            href=reverse("admin:webhooks_inboundreceiver_change", args=[receiver.number]),
+            when=receiver.silent_since,
+        )
+        for receiver in silent
+    ]
+    failed = InboundWebhook.objects.filter(organization=organization, status=InboundStatus.FAILED)
+    last = failed.order_by("-id").defer("body", "headers", "response").first()
+    if last is not None:
+        count = capped_count(failed, 999)
+        shown = "1,000 and more" if count > 999 else f"{count:,}"
+        found.append(
+            dashboard.Problem(
+                title=f"{shown} inbound webhook{'' if count == 1 else 's'} could not be worked off",
+                text=last.error_message[:200],
+                href=reverse("admin:webhooks_inboundwebhook_changelist") + "?status=failed",
+                when=last.processed_at,
+            )
+        )
+    return found
+
+
 def _has_endpoint(request: HttpRequest) -> bool:
     return WebhookEndpoint.objects.kept().filter(organization=request.organization).exists()  # type: ignore[attr-defined]
 
@@ -100,6 +131,7 @@ def register() -> None:
         dashboard.Card("webhook-attempts", "charts", 30, build=_chart, template=dashboard.CHART, scope=_SCOPE)
     )
     dashboard.attention.register(dashboard.Attention("webhooks", _problems, scope=_SCOPE))
+    dashboard.attention.register(dashboard.Attention("inbound-webhooks", _inbound_problems, scope=_SCOPE))
     dashboard.steps.register(
         dashboard.Step(
             "webhook",

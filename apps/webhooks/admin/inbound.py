@@ -96,7 +96,7 @@ class InboundWebhookAdmin(HubModelAdmin):
 
     @admin.display(description="Integration")
     def integration(self, obj: InboundWebhook) -> str:
-        address = reverse("admin:webhooks_inboundreceiver_change", args=[obj.receiver.public_id])
+        address = reverse("admin:webhooks_inboundreceiver_change", args=[obj.receiver.number])
         return link(address, str(obj.receiver))
 
     @admin.display(description="Provider's id")
@@ -157,7 +157,7 @@ class InboundWebhookAdmin(HubModelAdmin):
             ]
         )
 
-    @admin.display(description="Body, as it came")
+    @admin.display(description="Body")
     def message(self, obj: InboundWebhook) -> str:
         return text_block(_readable(obj), title=obj.content_type or "no content type")
 

@@ -65,7 +65,7 @@ class ReceiverForm(forms.ModelForm):
     )
     options = JSONFormField(
         required=False,
-        help_text="What the scheme needs to know; see below which names it has. An empty object for most.",
+        help_text="What the scheme needs to know; its names are listed above. An empty object for most.",
     )
     routes = JSONFormField(required=False, help_text=ROUTES_HELP)
 

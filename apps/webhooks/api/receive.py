@@ -98,4 +98,6 @@ class ReceiveView(HubAPIView):
         for name, value in reply.headers.items():
             response.headers[name] = value
         response.headers["Cache-Control"] = "no-store"
+        # What is refused is counted and sampled; a flood of it is no flood of log lines.
+        response._has_been_logged = True  # type: ignore[attr-defined]
         return response
