@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpResponse, UnreadablePostError
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.negotiation import BaseContentNegotiation
@@ -38,6 +38,12 @@ class ReceiveView(HubAPIView):
     parser_classes = ()
     content_negotiation_class = _Anything
     sparse = False
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        made = super().initialize_request(request, *args, **kwargs)
+        # An Authorization header is for the provider's scheme here, and no key or token of the hub.
+        made.authenticators = ()
+        return made
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """No parameters are checked: addresses may hold what the provider likes."""
