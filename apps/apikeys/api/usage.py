@@ -322,6 +322,7 @@ class AnalyticsView(UsageView):
 
 
 class AnalyticsFileView(UsageView):
+    media_types = {"get": ("text/csv",)}
     scopes = {"get": SCOPE}
     query_parameters = (*SPAN, *NARROWING)
 

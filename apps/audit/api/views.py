@@ -60,6 +60,7 @@ class AuditLogViewSet(HubViewSet):
 
 
 class AuditLogFileView(HubAPIView):
+    media_types = {"get": ("text/csv", "application/x-ndjson")}
     scopes = {"get": SCOPE}
     model = AuditEntry
     sparse = False
