@@ -77,6 +77,7 @@ AFTER = (
             Item("API keys", "key", "apikeys_apikey_changelist", "api-keys:read"),
             Item("OAuth applications", "apps", "apikeys_application_changelist", "applications:read"),
             Item("API usage", "monitoring", "apikeys_usage", "api-keys:read"),
+            Item("Rate limits", "speed", "apikeys_ratelimit_changelist", "api-keys:read"),
             Item("Request log", "list_alt", "apikeys_requestlog_changelist", "api-keys:read"),
             Item("API versions", "layers", "apikeys_apiversion_changelist", "api-keys:read"),
             Item("Members", "group", "tenants_membership_changelist", "members:read"),

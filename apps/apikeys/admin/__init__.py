@@ -1,5 +1,7 @@
 from django.contrib import admin
 
+from apps.apikeys.admin import keys as keys
+from apps.apikeys.admin import limits as limits
 from apps.apikeys.models import AccessToken, Application, DeviceGrant, Grant, IDToken, RefreshToken
 
 # The toolkit registers pages that know no organizations and show hashes; ours take their place.
