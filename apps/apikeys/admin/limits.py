@@ -35,6 +35,7 @@ from apps.kernel.admin import (
 )
 
 SHOWN = 60
+_NAMES = {"minute": "Minute", "hour": "Hour", "day": "Day", "burst": "At once"}
 _SOURCES = {
     INSTALLATION: "the installation",
     RateLimit.For.ORGANIZATION: "every caller",
@@ -94,6 +95,7 @@ class RateLimitAdmin(HubModelAdmin):
     ordering = ("-id",)
     sortable_by = ()
     list_title = "Rate limits"
+    change_list_template = "hub/apikeys/limits_list.html"
     add_label = "Add a limit"
     empty_icon = "speed"
     empty_title = "No limits of your own yet"
@@ -359,14 +361,14 @@ def _told(target: Target, name: str) -> dict[str, Any]:
         share = 100 * used / limit
         rows.append(
             {
-                "name": item.counter.name.partition(" ")[0],
+                "name": _NAMES[item.counter.name.partition(" ")[0]],
                 "endpoint": item.endpoint,
                 "limit": limit,
-                "left": standing.remaining,
+                "shown": f"{standing.remaining:,} of {limit:,}",
                 "used": used,
                 "percent": f"{share:.1f}",
                 "tone": "bad" if not standing.remaining else "warn" if share >= 80 else "",
-                "more_in": duration(-(-standing.wait // SECOND)) if used else "",
+                "more_in": _span(-(-standing.wait // SECOND)) if used else "",
                 "source": _SOURCES.get(item.source, item.source),
             }
         )
@@ -375,10 +377,14 @@ def _told(target: Target, name: str) -> dict[str, Any]:
         "name": name,
         "rows": rows,
         "throttled": state.throttled,
-        "wait": duration(state.wait),
+        "wait": _span(state.wait),
         "url": url,
         "reset_url": f"{url}reset/",
     }
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 60 else str(duration(seconds))
 
 
 def _shown(value: int | None) -> str:
