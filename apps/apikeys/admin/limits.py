@@ -24,14 +24,12 @@ from apps.apikeys.services.limits import Target
 from apps.apikeys.statuses import KeyStatus
 from apps.kernel.admin import (
     HubModelAdmin,
-    actor_of,
     badge,
     confirm_action,
     duration,
     mono,
     muted,
     number,
-    organization_of,
 )
 
 SHOWN = 60
@@ -124,7 +122,7 @@ class RateLimitAdmin(HubModelAdmin):
         kwargs["form"] = RateLimitForm
         form = super().get_form(request, obj, change=change, **kwargs)
         fields: dict[str, Any] = form.base_fields  # type: ignore[attr-defined]
-        organization = organization_of(request)
+        organization = _organization(request)
         if "key" in fields:
             fields["key"].queryset = _keys(organization)
             fields["application"].queryset = Application.objects.filter(organization=organization)
@@ -172,7 +170,7 @@ class RateLimitAdmin(HubModelAdmin):
     ) -> models.Model:
         return limits.save(
             target=self._target(request, values),
-            actor=actor_of(request),
+            actor=_actor(request),
             endpoint=values.get("endpoint", ""),
             values=values,
         )
@@ -184,7 +182,7 @@ class RateLimitAdmin(HubModelAdmin):
         found = form.cleaned_data
         return limits.save(
             target=self._target(request, found),
-            actor=actor_of(request),
+            actor=_actor(request),
             endpoint=found["endpoint"],
             values=found,
             rule=obj,
@@ -192,10 +190,10 @@ class RateLimitAdmin(HubModelAdmin):
 
     def service_delete(self, request: HttpRequest, obj: models.Model) -> None:
         assert isinstance(obj, RateLimit)
-        limits.remove(rule=obj, actor=actor_of(request))
+        limits.remove(rule=obj, actor=_actor(request))
 
     def _target(self, request: HttpRequest, values: dict[str, Any]) -> Target:
-        organization = organization_of(request)
+        organization = _organization(request)
         if values["subject_kind"] == RateLimit.For.KEY:
             return limits.of_key(values["key"])
         if values["subject_kind"] == RateLimit.For.APPLICATION:
@@ -220,7 +218,7 @@ class RateLimitAdmin(HubModelAdmin):
             else:
                 targets.append(limits.target_of(rule))
         for target in targets:
-            limits.reset(target=target, actor=actor_of(request))
+            limits.reset(target=target, actor=_actor(request))
         messages.success(request, f"Reset for {len(targets)} caller{'' if len(targets) == 1 else 's'}.")
 
     @confirm_action(description="How much is left", icon="speed", permissions=["view"], instantly=True)
@@ -253,7 +251,7 @@ class RateLimitAdmin(HubModelAdmin):
         """Each caller's limits as they stand; with `?part` only what changes."""
         if not self.has_view_permission(request):
             raise Http404
-        organization = organization_of(request)
+        organization = _organization(request)
         callers = [_found(organization, kind, ref)] if kind else _callers(organization)
         context: dict[str, Any] = {
             "callers": [_told(target, name) for target, name in callers],
@@ -283,10 +281,10 @@ class RateLimitAdmin(HubModelAdmin):
         """Asks, then forgets what was counted for one caller."""
         if not self.has_write_permission(request):
             raise Http404
-        target, name = _found(organization_of(request), kind, ref)
+        target, name = _found(_organization(request), kind, ref)
         back = _address(target)
         if "_confirmed" in request.POST:
-            limits.reset(target=target, actor=actor_of(request))
+            limits.reset(target=target, actor=_actor(request))
             messages.success(request, f"What was counted for {name} is forgotten.")
             return HttpResponseRedirect(back)
         context = {
@@ -308,6 +306,14 @@ class RateLimitAdmin(HubModelAdmin):
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "hub/admin/confirm.html", context)
+
+
+def _actor(request: HttpRequest) -> Any:
+    return request.actor  # type: ignore[attr-defined]
+
+
+def _organization(request: HttpRequest) -> Any:
+    return request.organization  # type: ignore[attr-defined]
 
 
 def _keys(organization: Any) -> models.QuerySet[APIKey]:
