@@ -106,7 +106,8 @@ def test_refusals_for_other_reasons_use_no_quota(acme: Organization, issue: Issu
     client = client_of(weak.secret)
     assert statuses(client, 5, KEYS) == [403] * 5
     assert statuses(client, 5, REMOTE_ADDR="192.0.2.7") == [403] * 5
-    assert statuses(client_of(weak.secret[:-1] + "x"), 5) == [401] * 5
+    misspelt = weak.secret[:-1] + ("y" if weak.secret.endswith("x") else "x")
+    assert statuses(client_of(misspelt), 5) == [401] * 5
     assert client.get("/api/v9/datasets").status_code == 404
     assert statuses(client, 3) == [200, 200, 429]
 

@@ -1,7 +1,5 @@
 from django.contrib import admin
 
-from apps.apikeys.admin import keys as keys
-from apps.apikeys.admin import limits as limits
 from apps.apikeys.models import AccessToken, Application, DeviceGrant, Grant, IDToken, RefreshToken
 
 # The toolkit registers pages that know no organizations and show hashes; ours take their place.
@@ -14,4 +12,5 @@ from apps.apikeys.admin import authorized as authorized  # noqa: E402
 from apps.apikeys.admin import keys as keys  # noqa: E402
 from apps.apikeys.admin import requests as requests  # noqa: E402
 from apps.apikeys.admin import usage_page as usage_page  # noqa: E402
+from apps.apikeys.admin import limits as limits  # noqa: E402
 from apps.apikeys.admin import versions as versions  # noqa: E402

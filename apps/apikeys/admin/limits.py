@@ -121,7 +121,7 @@ class RateLimitAdmin(HubModelAdmin):
     ) -> type[forms.ModelForm]:
         kwargs["form"] = RateLimitForm
         form = super().get_form(request, obj, change=change, **kwargs)
-        fields: dict[str, Any] = form.base_fields  # type: ignore[attr-defined]
+        fields: dict[str, Any] = form.base_fields
         organization = _organization(request)
         if "key" in fields:
             fields["key"].queryset = _keys(organization)
