@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+import time
+from types import SimpleNamespace
 from typing import Any
 
+import django_ratelimit.core
 import pytest
 from django.core.cache import caches
 from django.test import Client
@@ -19,6 +22,13 @@ from apps.tenants.services import organizations
 
 LOGIN = "/admin/login/"
 PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def _one_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """django-ratelimit counts in fixed windows: no test runs over the edge of one."""
+    now = time.time()
+    monkeypatch.setattr(django_ratelimit.core, "time", SimpleNamespace(time=lambda: now))
 
 
 class Clock:
