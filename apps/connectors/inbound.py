@@ -20,13 +20,23 @@ from apps.tenants.principals import Actor
 _STATES = {IntegrationStatus.DISCONNECTED: "closed", IntegrationStatus.INACTIVE: "held"}
 
 
+_NEEDED = (
+    "organization_id", "number", "code", "name", "display_name", "connector", "provider", "status",
+    "webhook_secret",
+)  # fmt: skip
+
+
 class Integrations:
     """The keeper of integrations."""
 
     name = "integrations"
 
     def by_code(self, code: str) -> Source | None:
-        row = Integration.objects.live().filter(code=code, organization__is_active=True).first()
+        # In the provider's request: building a statement of sixty columns costs more than running it.
+        rows = Integration.objects.only(*_NEEDED).filter(
+            code=code, removed_at=None, organization__is_active=True
+        )
+        row = next(iter(rows.order_by()[:1]), None)
         return None if row is None else _source(row)
 
     def by_number(self, organization: Organization, number: str) -> Source | None:

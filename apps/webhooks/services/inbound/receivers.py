@@ -30,7 +30,8 @@ MAX_SILENCE = 60 * 24 * 365
 
 def of(source: Source) -> InboundReceiver:
     """The source's receiver, made at its first call: by the scheme that its connector's provider signs by."""
-    row = InboundReceiver.objects.filter(organization_id=source.organization_id, number=source.number).first()
+    rows = InboundReceiver.objects.filter(organization_id=source.organization_id, number=source.number)
+    row = next(iter(rows.order_by()), None)
     return row if row is not None else _made(source)
 
 
