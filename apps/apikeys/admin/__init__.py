@@ -10,7 +10,7 @@ for model in (AccessToken, Application, DeviceGrant, Grant, IDToken, RefreshToke
 from apps.apikeys.admin import applications as applications  # noqa: E402
 from apps.apikeys.admin import authorized as authorized  # noqa: E402
 from apps.apikeys.admin import keys as keys  # noqa: E402
+from apps.apikeys.admin import limits as limits  # noqa: E402
 from apps.apikeys.admin import requests as requests  # noqa: E402
 from apps.apikeys.admin import usage_page as usage_page  # noqa: E402
-from apps.apikeys.admin import limits as limits  # noqa: E402
 from apps.apikeys.admin import versions as versions  # noqa: E402
