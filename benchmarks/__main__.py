@@ -18,6 +18,9 @@ from urllib.parse import urlsplit, urlunsplit
 from benchmarks.measure import Figure, save, show
 
 PARTS = ("records", "access", "inbound")
+HUB_SETTINGS = "integration_hub.settings"
+# Parts whose peers need tables of their own.
+SETTINGS = {"access": "benchmarks.access_settings"}
 
 
 def _child(part: str, backend: str, environment: dict[str, str], quick: bool) -> list[Figure]:
@@ -31,7 +34,7 @@ def _child(part: str, backend: str, environment: dict[str, str], quick: bool) ->
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "integration_hub.settings", **environment},
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": SETTINGS.get(part, HUB_SETTINGS), **environment},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

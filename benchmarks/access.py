@@ -8,16 +8,26 @@ in milliseconds of wall time; the note gives the ratio of CPU time.
 
 from __future__ import annotations
 
+import base64
 import io
+import json
+import logging
+import secrets
 import statistics
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from benchmarks.measure import Figure, at_most
 
 ROUNDS, CALLS = 15, 150
+LIMIT = 100
+BARE, PEER_KEY, KEY = "bare view", "djangorestframework-api-key", "hub key"
+PEER_BEARER, BEARER, TOKEN = "toolkit bearer", "hub bearer", "token"
 
 
 @dataclass
@@ -31,6 +41,13 @@ class Contestant:
 
     def call(self) -> int:
         return call(self.handler, self.environ)
+
+    def answer(self) -> bytes:
+        told: list[str] = []
+        asked = {**self.environ, "wsgi.input": io.BytesIO(self.environ["hub.body"])}
+        body = b"".join(self.handler(asked, lambda status, headers: told.append(status)))
+        assert told[0].startswith("200"), (told, body)
+        return body
 
     def round(self, calls: int) -> None:
         cpu, wall = time.process_time(), time.perf_counter()
@@ -118,33 +135,78 @@ def _key(**values: Any) -> Any:
     )
 
 
+def give_limits(key: Any, *, per_minute: int) -> None:
+    """Limits of a key's own by the minute, hour and day, and a burst."""
+    from apps.apikeys.services import limits
+    from apps.tenants.principals import SYSTEM
+
+    whole = {"per_minute": per_minute, "per_hour": per_minute * 60, "per_day": per_minute * 1440}
+    limits.put(target=limits.of_key(key), actor=SYSTEM, whole={**whole, "burst": per_minute})
+
+
 def contestants() -> dict[str, Contestant]:
     from rest_framework_api_key.models import APIKey as PeerAPIKey
 
     plain, hub = handlers()
     _, peer_key = PeerAPIKey.objects.create_key(name="bench")
     issued = _key()
-    give_limits(issued.key, per_minute=10**6)
+    give_limits(issued.key, per_minute=500_000)
+    application, secret = _application()
+    body = b"grant_type=client_credentials&scope=records:read"
+    basic = base64.b64encode(f"{application.client_id}:{secret}".encode()).decode()
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded", "HTTP_AUTHORIZATION": f"Basic {basic}"}
+    token = Contestant(hub, environ("/oauth/token", "POST", body, **form))
+    bearer = json.loads(token.answer())["access_token"]
+
+    def ours(credentials: str) -> Contestant:
+        return Contestant(hub, environ("/api/v1/bench", HTTP_AUTHORIZATION=f"Bearer {credentials}"))
+
     return {
-        "bare": Contestant(plain, environ("/bench/bare")),
-        "djangorestframework-api-key": Contestant(
-            plain, environ("/bench/peer-key", HTTP_AUTHORIZATION=f"Api-Key {peer_key}")
+        BARE: Contestant(plain, environ("/bench/bare")),
+        PEER_KEY: Contestant(plain, environ("/bench/peer-key", HTTP_AUTHORIZATION=f"Api-Key {peer_key}")),
+        KEY: ours(issued.secret),
+        PEER_BEARER: Contestant(
+            plain,
+            environ("/bench/peer-bearer", HTTP_AUTHORIZATION=f"Bearer {_toolkit_token(application)}"),
         ),
-        "hub key": Contestant(hub, environ("/api/v1/bench", HTTP_AUTHORIZATION=f"Bearer {issued.secret}")),
+        BEARER: ours(bearer),
+        TOKEN: token,
     }
 
 
-def give_limits(key: Any, *, per_minute: int) -> None:
-    """Limits of a key's own by the minute, hour and day, and a burst."""
-    from apps.apikeys.services import limits
+def _application() -> tuple[Any, str]:
+    from apps.apikeys.models import Application
+    from apps.apikeys.services import applications
     from apps.tenants.principals import SYSTEM
 
-    numbers = {"per_minute": per_minute, "per_hour": per_minute * 60, "per_day": per_minute * 1000}
-    whole = {**numbers, "burst": per_minute}
-    limits.put(target=limits.of_key(key), actor=SYSTEM, whole=whole)
+    issued = applications.create(
+        organization=_organization(),
+        actor=SYSTEM,
+        name=f"Bench {secrets.token_hex(4)}",
+        flows=[Application.Flow.CLIENT_CREDENTIALS],
+        scopes=["records:read"],
+    )
+    return issued.application, issued.secret
+
+
+def _toolkit_token(application: Any) -> str:
+    """A token as the toolkit keeps its own."""
+    from django.utils import timezone
+
+    from apps.apikeys.models import AccessToken
+    from apps.tenants.models import User
+
+    user = User.objects.create_user(f"bench-{secrets.token_hex(4)}@example.com", None)
+    text = secrets.token_urlsafe(32)
+    expires = timezone.now() + timedelta(days=1)
+    AccessToken.objects.create(
+        token=text, user=user, application=application, expires=expires, scope="records:read"
+    )
+    return text
 
 
 def run(backend: str, quick: bool = False) -> list[Figure]:
+    logging.disable(logging.ERROR)
     found = contestants()
     rounds, calls = (3, 40) if quick else (ROUNDS, CALLS)
     for contestant in found.values():
@@ -152,30 +214,102 @@ def run(backend: str, quick: bool = False) -> list[Figure]:
             status = contestant.call()
             assert status == 200, (contestant.environ["PATH_INFO"], status)
     for _ in range(rounds):
-        for contestant in found.values():
-            contestant.round(calls)
-    bare = found["bare"]
+        for name, contestant in found.items():
+            contestant.round(max(1, calls // 10) if name == TOKEN else calls)
     figures = []
 
     def against(name: str, ours: str, peer: str, times: float) -> None:
         mine, theirs = found[ours], found[peer]
-        figures.append(
-            at_most(
-                f"{name} ({backend})",
-                mine.ms,
-                theirs.ms,
-                times,
-                unit="ms",
-                note=f"CPU ratio {mine.cpu_ms / theirs.cpu_ms:.2f}",
-            )
-        )
+        note = f"CPU ratio {mine.cpu_ms / theirs.cpu_ms:.2f}"
+        figures.append(at_most(f"{name} ({backend})", mine.ms, theirs.ms, times, unit="ms", note=note))
 
-    against("a call with the hub's key, warm, against a bare view", "hub key", "bare", 2.5)
-    against(
-        "a call with the hub's key, warm, against djangorestframework-api-key",
-        "hub key",
-        "djangorestframework-api-key",
-        1.0,
+    against("call with the hub's key, warm; bare view", KEY, BARE, 2.5)
+    against("call with the hub's key, warm; djangorestframework-api-key", KEY, PEER_KEY, 1.0)
+    against("call with the hub's bearer token, warm; bare view", BEARER, BARE, 2.0)
+    against("call with the hub's bearer token, warm; django-oauth-toolkit", BEARER, PEER_BEARER, 1.0)
+    figures.append(
+        at_most(
+            f"/oauth/token, client credentials; 15 ms of CPU ({backend})",
+            found[TOKEN].cpu_ms,
+            15.0,
+            1.0,
+            unit="ms",
+        )
     )
-    _ = bare
+    figures.append(_exact(backend, seconds=3.0 if quick else 66.0))
     return figures
+
+
+# --- four at once on one key
+
+
+def _exact(backend: str, *, seconds: float) -> Figure:
+    """How many calls pass in any rolling minute when four callers hammer a key that may make a hundred."""
+    issued = _key()
+    give_limits(issued.key, per_minute=LIMIT)
+    embedded = backend == "SQLite"
+    passes = sorted((_by_threads if embedded else _by_processes)(issued.secret, seconds))
+    most, first = 0, 0
+    for last, moment in enumerate(passes):
+        while moment - passes[first] >= 60:
+            first += 1
+        most = max(most, last - first + 1)
+    told = "threads of the one process" if embedded else "processes"
+    return Figure(
+        f"four {told}, one key, 100 a minute ({backend})",
+        most,
+        LIMIT,
+        most / LIMIT,
+        "exactly 100",
+        most == LIMIT,
+        "calls",
+        f"{len(passes)} of all passed in {seconds:g} s",
+    )
+
+
+def hammer(secret: str, seconds: float) -> list[float]:
+    """The moments at which calls passed."""
+    from django.core.handlers.wsgi import WSGIHandler
+
+    handler, passes = WSGIHandler(), []
+    asked = environ("/api/v1/bench", HTTP_AUTHORIZATION=f"Bearer {secret}")
+    end = time.time() + seconds
+    while time.time() < end:
+        status = call(handler, asked)
+        assert status in (200, 429), status
+        if status == 200:
+            passes.append(time.time())
+        time.sleep(0.01)
+    return passes
+
+
+def _by_threads(secret: str, seconds: float) -> list[float]:
+    with ThreadPoolExecutor(4) as pool:
+        return [moment for part in pool.map(lambda _: hammer(secret, seconds), range(4)) for moment in part]
+
+
+def _by_processes(secret: str, seconds: float) -> list[float]:
+    code = (
+        "import django, json, logging, sys; django.setup(); logging.disable(logging.ERROR)\n"
+        "from benchmarks.access import hammer\n"
+        "print('PASSES ' + json.dumps(hammer(sys.stdin.readline().strip(), float(sys.argv[1]))))\n"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write(f"{secret}\n")
+        process.stdin.flush()
+    found: list[float] = []
+    for process in started:
+        output, _ = process.communicate(timeout=seconds + 120)
+        line = next(line for line in output.splitlines() if line.startswith("PASSES "))
+        found += json.loads(line[7:])
+    return found
