@@ -43,9 +43,14 @@ POLICIES: tuple[tuple[str, dict[str, str]], ...] = (
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), interest-cohort=()"
 
 
+_STRICT = "; ".join(f"{name} {sources}" for name, sources in STRICT.items())
+
+
 def policy(path: str) -> str:
     """The Content-Security-Policy of the page at `path`; strict wherever no page is."""
-    directives = next((found for prefix, found in POLICIES if path.startswith(prefix)), STRICT)
+    directives = next((found for prefix, found in POLICIES if path.startswith(prefix)), None)
+    if directives is None:
+        return _STRICT
     return "; ".join(f"{name} {sources}" for name, sources in directives.items())
 
 
