@@ -70,6 +70,14 @@ class BadRequest(InvalidInput):
     title = "The request could not be understood"
 
 
+class EncodedBody(BadRequest):
+    """A packed body could unfold to any size; programs that send one are told so."""
+
+    code = "content_encoding_not_supported"
+    status = 415
+    title = "The body is encoded"
+
+
 class Unauthenticated(TerminalError):
     code = "unauthenticated"
     status = 401

@@ -77,7 +77,7 @@ def test_nothing_and_nonsense_are_401_with_a_challenge(db: None, header: str) ->
     if header:
         client.credentials(HTTP_AUTHORIZATION=header)
     response = client.get(KEYS)
-    problem(response, 401, "unauthenticated")
+    problem(response, 401, "invalid_token" if header.startswith("Bearer") else "unauthenticated")
     assert response["WWW-Authenticate"].startswith("Bearer ")
 
 
@@ -390,7 +390,7 @@ class TestSession:
     ) -> None:
         client = APIClient()
         client.force_login(anna)
-        problem(client.get(KEYS, HTTP_AUTHORIZATION="Bearer nonsense"), 401, "unauthenticated")
+        problem(client.get(KEYS, HTTP_AUTHORIZATION="Bearer nonsense"), 401, "invalid_token")
         theirs = issue(globex)
         seen = client.get(KEYS, HTTP_AUTHORIZATION=f"Bearer {theirs.secret}").json()["data"]
         assert [row["id"] for row in seen] == [theirs.key.number]

@@ -22,6 +22,7 @@ from apps.apikeys.validation import clean
 from apps.audit.services import entries
 from apps.kernel.crypto import hashing
 from apps.kernel.errors import Conflict
+from apps.kernel.redaction import redact_text
 from apps.tenants.models import Organization
 from apps.tenants.principals import SYSTEM, Actor
 
@@ -135,6 +136,7 @@ def revoke(*, key: APIKey, actor: Actor, reason: str = "", ceiling: ceilings.Cei
         ceilings.check(key, ceiling)
     if key.status == KeyStatus.REVOKED:
         return key
+    reason = redact_text(reason)[:200]  # "leaked sk_live_…" must not keep what leaked
     return move_key(
         key,
         KeyStatus.REVOKED,
@@ -142,7 +144,7 @@ def revoke(*, key: APIKey, actor: Actor, reason: str = "", ceiling: ceilings.Cei
         "revoked",
         reason,
         revoked_at=timezone.now(),
-        revoke_reason=reason[:200],
+        revoke_reason=reason,
     )
 
 
@@ -152,7 +154,7 @@ def suspend(
     """Refuse a key until it is resumed. Raises RaceLost unless it is active, ScopeNotHeld."""
     if ceiling is not None:
         ceilings.check(key, ceiling)
-    return move_key(key, KeyStatus.SUSPENDED, actor, "suspended", reason)
+    return move_key(key, KeyStatus.SUSPENDED, actor, "suspended", redact_text(reason))
 
 
 def resume(*, key: APIKey, actor: Actor, ceiling: ceilings.Ceiling | None = None) -> APIKey:

@@ -37,7 +37,7 @@ from apps.kernel.api.parameters import Parameter, declare, read
 from apps.kernel.api.parsers import MAX_JSON_BYTES
 from apps.kernel.api.permissions import ANY_CALLER, PUBLIC, Caller, DeclaredScope
 from apps.kernel.api.versions import REVISION_HEADER, revision_of, versions
-from apps.kernel.errors import BadRequest, FieldError, NotFound
+from apps.kernel.errors import BadRequest, EncodedBody, FieldError, NotFound
 from apps.kernel.models import TimeOrdered
 
 Parameters = Iterable[str | Parameter]
@@ -166,6 +166,8 @@ class HubAPIView(GenericAPIView[Any]):
         method = (request.method or "").lower()
         if method != "options" and not (method in self.http_method_names and hasattr(self, method)):
             raise exceptions.MethodNotAllowed(method.upper())
+        if request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+            raise EncodedBody("Send the body as it is, without Content-Encoding.")
         if self.needed_scope() != PUBLIC:
             self.perform_authentication(request)
             caller = request.auth
