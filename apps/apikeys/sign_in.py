@@ -36,11 +36,11 @@ ACCOUNT = (40, 300)
 class Attempt:
     """One attempt to sign in, counted when it is made. `wait`: after how many seconds it may be, or 0."""
 
-    def __init__(self, request: HttpRequest) -> None:
+    def __init__(self, request: HttpRequest, name: str | None = None) -> None:
         from apps.apikeys.public_limits import place_of
 
         self._request = request
-        self._account = _account(request.POST.get("username", ""))
+        self._account = _account(request.POST.get("username", "") if name is None else name)
         self._device = _device(request, self._account)
         self._plan = self._plan_for(place_of(request))
         verdict = limiter.get().check(self._plan, when_down=LOCAL)
@@ -56,9 +56,13 @@ class Attempt:
             ]
         )
 
+    def forget(self) -> None:
+        """It was right: forget what was counted."""
+        limiter.get().reset(self._plan.counters)
+
     def succeeded(self, response: HttpResponse) -> None:
         """Forget what was counted, and know this browser again."""
-        limiter.get().reset(self._plan.counters)
+        self.forget()
         device = self._device or secrets.token_urlsafe(12)
         response.set_cookie(
             COOKIE,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from django.http import HttpRequest
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_variables
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.apikeys import sign_in
 from apps.apikeys.errors import GrantRefused
 from apps.apikeys.models import TokenFamily
 from apps.apikeys.principals import SessionPrincipal
@@ -16,7 +18,9 @@ from apps.kernel.api.addresses import client_ip
 from apps.kernel.api.permissions import PUBLIC
 from apps.kernel.api.serializers import StrictSerializer
 from apps.kernel.api.views import HubAPIView
+from apps.kernel.errors import RateLimited
 from apps.tenants.middleware import actor_of
+from apps.tenants.models import User
 
 _LONGEST = 8192
 
@@ -76,6 +80,8 @@ class _TokenView(HubAPIView):
 
 
 class TokenView(_TokenView):
+    # Guesses are counted by account, too, together with those at the login page.
+    public_rate = "60/m"
     inputs = {"post": TokenRequestSerializer}
     outputs = {"post": TokensSerializer}
 
@@ -90,9 +96,7 @@ class TokenView(_TokenView):
         values = self.validated()
         inner = request._request
         if "password" in values or "email" in values:
-            user = sessions.authenticated(
-                inner, email=values.get("email", ""), password=values.get("password", "")
-            )
+            user = self._person(inner, values.get("email", ""), values.get("password", ""))
             origin, chosen = TokenFamily.Origin.PASSWORD, values.get("organization")
         else:
             caller = request.auth
@@ -109,6 +113,16 @@ class TokenView(_TokenView):
             user_agent=request.META.get("HTTP_USER_AGENT", ""),
         )
         return self.tokens(issued)
+
+    @staticmethod
+    @sensitive_variables()
+    def _person(request: HttpRequest, email: str, password: str) -> User:
+        attempt = sign_in.Attempt(request, email)
+        if attempt.wait:
+            raise RateLimited("Too many attempts to sign in. Wait a while.", retry_after=attempt.wait)
+        user = sessions.authenticated(request, email=email, password=password)
+        attempt.forget()
+        return user
 
 
 class TokenRefreshView(_TokenView):

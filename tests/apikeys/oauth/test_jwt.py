@@ -111,6 +111,19 @@ def test_wrong_credentials_are_told_alike(owner: User, email: str, password: str
         assert answer.json()["code"] == "invalid_grant"
 
 
+def test_guessing_runs_out_and_being_right_does_not(owner: User, acme: Organization) -> None:
+    other = member(acme, "admin")
+    for _ in range(12):
+        tokens_of(owner)
+    answers = [ask(email=owner.email, password=f"wrong {n}").status_code for n in range(10)]
+    assert answers[0] == 401
+    assert answers[-1] == 429
+    refused = ask(email=owner.email.upper(), password=PASSWORD)
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) > 0
+    assert tokens_of(other)
+
+
 def test_a_password_given_out_by_somebody_else_signs_nobody_in(owner: User) -> None:
     owner.must_change_password = True
     owner.save()
