@@ -79,7 +79,7 @@ def record_of(dataset: Dataset, ref: str) -> Record:
 
 def history_of(record: Record) -> QuerySet[Change]:
     """The record's changes, newest first."""
-    return Change.objects.filter(record=record).select_related("origin").order_by("-id")
+    return Change.objects.of_records(record.pk).select_related("origin").order_by("-id")
 
 
 def origin_of(organization: Organization, ref: str) -> Origin:

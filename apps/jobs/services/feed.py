@@ -31,7 +31,11 @@ class Feed:
     It ends when the file does, when `stop()` was called, or when `max_wrong` wrong rows wait to be settled;
     then `is_exhausted` is false and iterating goes on where it ended. With `stop_on_error` it ends before the
     first wrong row, which is then `stopped_at`.
+
+    One thread may read while another settles: each counts for itself, and the rows lie in a deque.
     """
+
+    may_be_read_anywhere = True
 
     def __init__(
         self,
@@ -49,8 +53,8 @@ class Feed:
         self._extra = extra
         self._on_wrong = on_wrong
         self._waiting: deque[Row] = deque()
-        self._wrong = 0
-        self._odd = 0
+        self._wrong = self._odd = 0  # counted by who reads
+        self._wrong_settled = self._odd_settled = 0  # and by who settles
         self._stopped = False
         self.is_exhausted = False
         self.stopped_at: Row | None = None
@@ -65,7 +69,7 @@ class Feed:
 
     def __iter__(self) -> Iterator[Sequence[Cell]]:
         extra, waiting = self._extra, self._waiting
-        while not self._stopped and self._wrong < self._max_wrong:
+        while not self._stopped and self._wrong - self._wrong_settled < self._max_wrong:
             row = next(self._rows, None)
             if row is None:
                 self.is_exhausted = True
@@ -91,7 +95,7 @@ class Feed:
         """The rows up to the one that was handed out as number `handed` since the last time, and what follows
         them up to the next good row."""
         waiting = self._waiting
-        if not self._odd:  # the usual case: all of them are good
+        if self._odd == self._odd_settled:  # the usual case: all of them are good
             rows = [waiting.popleft() for _ in range(min(handed, len(waiting)))]
             return Settled(rows, rows)
         settled = Settled()
@@ -99,13 +103,13 @@ class Feed:
             row = waiting[0]
             if row.problems:
                 if row.is_wrong:
-                    self._wrong -= 1
-                    self._odd -= 1
+                    self._wrong_settled += 1
+                    self._odd_settled += 1
                     settled.rows.append(waiting.popleft())
                     continue
                 if len(settled.good) == handed:
                     break
-                self._odd -= 1
+                self._odd_settled += 1
             elif len(settled.good) == handed:
                 break
             settled.good.append(row)

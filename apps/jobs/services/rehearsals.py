@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -13,7 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.jobs.errors import RunFailed
-from apps.jobs.formats import Row, open_table
+from apps.jobs.formats import Cell, Row, open_table
 from apps.jobs.models import Job
 from apps.jobs.models.problems import KEPT
 from apps.jobs.services import live, storage
@@ -116,6 +117,18 @@ def _prominence(group: Mapping[str, Any]) -> tuple[str, int, int]:
     return group["severity"], -group["count"], group["samples"][0]["row"]
 
 
+class _Part:
+    """The next rows of a feed, at most so many, read as freely as the feed."""
+
+    may_be_read_anywhere = Feed.may_be_read_anywhere
+
+    def __init__(self, feed: Feed, rows: int | None) -> None:
+        self._feed, self._rows = feed, rows
+
+    def __iter__(self) -> Iterator[Sequence[Cell]]:
+        return islice(self._feed, self._rows)
+
+
 def _part(job: Job) -> int | None:
     """Rows per rolled-back transaction; None for all in one, so that duplicates anywhere count right.
 
@@ -138,9 +151,12 @@ def rehearse(job: Job, *, stop_on_error: bool = False, check: Callable[[], None]
         planned = plan(job, table.names)
         judge = Judge(job.dataset, planned.sources)
 
+        noting = threading.Lock()  # the rows are read ahead by another thread
+
         def on_wrong(row: Row) -> None:
-            found.rows += 1
-            found.add(judge.judge(Settled([row]), (), 0))
+            with noting:
+                found.rows += 1
+                found.add(judge.judge(Settled([row]), (), 0))
 
         feed = Feed(
             table.rows, max_wrong=1, stop_on_error=stop_on_error, extra=planned.extra, on_wrong=on_wrong
@@ -148,8 +164,9 @@ def rehearse(job: Job, *, stop_on_error: bool = False, check: Callable[[], None]
 
         def on_batch(outcome: BatchOutcome) -> None:
             settled = feed.settle(outcome.rows)
-            found.rows += len(settled.rows)
-            found.add(judge.judge(settled, outcome.problems, outcome.first_row))
+            with noting:
+                found.rows += len(settled.rows)
+                found.add(judge.judge(settled, outcome.problems, outcome.first_row))
             for name in COUNTS:
                 found.counts[name] += getattr(outcome, name)
             _keep_samples(found, job.dataset, outcome, settled)
@@ -164,7 +181,7 @@ def rehearse(job: Job, *, stop_on_error: bool = False, check: Callable[[], None]
             while True:
                 result = upsert(
                     dataset=job.dataset,
-                    rows=islice(feed, part),
+                    rows=_Part(feed, part),
                     actor=actor_of(job),
                     mapping=planned.spec,
                     columns=planned.columns,

@@ -66,7 +66,7 @@ class ChangeChangeList(HubChangeList):
         record, origin = request.GET.get("record", ""), request.GET.get("origin", "")
         if record:
             record_pk = Record.parse_public_id(record)
-            rows = rows.filter(record_id=record_pk) if record_pk else rows.none()
+            rows = rows.of_records(record_pk) if record_pk else rows.none()
         if origin:
             origin_pk = Origin.parse_public_id(origin)
             rows = rows.filter(origin_id=origin_pk) if origin_pk else rows.none()

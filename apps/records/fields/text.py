@@ -25,9 +25,23 @@ from apps.records.fields.definition import Field
 from apps.records.fields.problems import refuse
 
 _IS_TEXT = "v.__class__ is str"
-_PLAIN = f"{_IS_TEXT} and (v := v.strip()) and v.isascii() and '\\0' not in v"
 KEY_LENGTH = 190
 """Characters of a record's key at most."""
+
+
+def is_composed(text: str) -> bool:
+    """Whether a text beyond ASCII can be stored as it is: in form C, and no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return unicodedata.is_normalized("NFC", text)
+
+
+def _plain(bind: Bind) -> str:
+    """The condition that `v` is a text which, without its outer white space, is clean already."""
+    clean = f"(v.isascii() or {bind(is_composed)}(v))"
+    return f"{_IS_TEXT} and (v := v.strip()) and {clean} and '\\0' not in v"
 
 
 class Textual(FieldType):
@@ -94,7 +108,7 @@ class Text(Textual):
         return self.check(text_of(value, field), field)
 
     def fast(self, field: Field, bind: Bind) -> Inline | None:
-        condition = f"{_PLAIN} and len(v) <= {int(self.limit(field))}"
+        condition = f"{_plain(bind)} and len(v) <= {int(self.limit(field))}"
         if field.min_length is not None:
             condition += f" and len(v) >= {int(field.min_length)}"
         if field.pattern is not None:
@@ -117,7 +131,7 @@ class Reference(Textual):
     def fast(self, field: Field, bind: Bind) -> Inline | None:
         if field.min_length is not None or field.pattern is not None:
             return None
-        return Inline(f"{_PLAIN} and len(v) <= {int(self.limit(field))}")
+        return Inline(f"{_plain(bind)} and len(v) <= {int(self.limit(field))}")
 
     def json_schema(self, field: Field) -> dict[str, Any]:
         schema = super().json_schema(field)

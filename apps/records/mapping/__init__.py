@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.records.mapping.batch import MappedBatch, RowProblem
+from apps.records.mapping.batch import MappedBatch, RowProblem, present
 from apps.records.mapping.canonical import canonical_json, content_hash
 from apps.records.mapping.compiler import CompiledMapper, Lookup, compile_mapping
 from apps.records.mapping.pipes import Pipe, PipeRefused, Step, pipe_to_list, pipe_to_text, read_pipe
@@ -32,6 +32,7 @@ __all__ = [
     "content_hash",
     "pipe_to_list",
     "pipe_to_text",
+    "present",
     "read_pipe",
     "suggest",
 ]

@@ -26,12 +26,21 @@ class RowProblem(NamedTuple):
 class MappedBatch:
     """The good rows, and the problems of the others.
 
-    `rows`, `values` and `missing` run in parallel, one entry per good row: its ordinal number, its canonical
-    values, and the required fields that the source did not have at all, which matters if a record is to be
-    created. A value of null says that the source was blank; what the source did not have is not in `values`.
+    `rows`, `values`, `present` and `missing` run in parallel, one entry per good row: its ordinal number, its
+    canonical values, these without nulls, and the required fields that the source did not have at all, which
+    matters if a record is to be created. A value of null says that the source was blank; what the source did
+    not have is not in `values`.
     """
 
     rows: list[int] = field(default_factory=list)
     values: list[dict[str, Any]] = field(default_factory=list)
+    present: list[dict[str, Any]] = field(default_factory=list)
     missing: list[Sequence[str]] = field(default_factory=list)
     problems: list[RowProblem] = field(default_factory=list)
+
+
+def present(values: dict[str, Any]) -> dict[str, Any]:
+    """The values without nulls: an absent field and a null are the same in what is stored."""
+    if None in values.values():
+        return {name: value for name, value in values.items() if value is not None}
+    return values

@@ -21,6 +21,7 @@ from typing import Any
 
 from apps.records.fields import FIELD_TYPES, Field
 from apps.records.mapping.batch import RowProblem
+from apps.records.mapping.batch import present as without_nulls
 from apps.records.mapping.sources import MISSING, Source
 from apps.records.mapping.steps import BoundStep
 from apps.records.mapping.transforms import Role
@@ -83,11 +84,12 @@ class _Writer:
 
 
 def generate(plan: RowPlan) -> tuple[Callable[..., None], str]:
-    """The function `run(rows, number, rows_out, values, missing, problems, lookups)`, and its source."""
+    """The function `run(rows, number, rows_out, values, present, missing, problems, lookups)`, and its text."""
     writer = _Writer()
-    writer.line("def run(rows, number, rows_out, values, missing, problems, lookups):")
+    writer.line("def run(rows, number, rows_out, values, present, missing, problems, lookups):")
     writer.depth = 1
     writer.line("add_row, add_values, add_missing = rows_out.append, values.append, missing.append")
+    writer.line("add_present = present.append")
     writer.line("seen = len(problems)")
     writer.line("for row in rows:")
     writer.depth = 2
@@ -114,10 +116,16 @@ def _guard(writer: _Writer, plan: RowPlan) -> None:
     writer.line("    continue")
 
 
-def _finish(writer: _Writer, values: str, missing: str) -> None:
+def _finish(writer: _Writer, values: str, missing: str, nullable: Sequence[str] | None = None) -> None:
+    """`nullable` names the local variables that may be null, where that is known."""
+    whole = " and ".join(f"{name} is not None" for name in nullable or ())
+    without = f"{writer.bind(without_nulls)}(out)"
     writer.line("if len(problems) == seen:")
     writer.line("    add_row(number)")
-    writer.line(f"    add_values({values})")
+    if values != "out":
+        writer.line(f"    out = {values}")
+    writer.line("    add_values(out)")
+    writer.line(f"    add_present({f'out if {whole} else {without}' if whole else without})")
     writer.line(f"    add_missing({missing})")
     writer.line("else:")
     writer.line("    seen = len(problems)")
@@ -127,6 +135,7 @@ def _finish(writer: _Writer, values: str, missing: str) -> None:
 def _sequences(writer: _Writer, plan: RowPlan) -> None:
     """Rows by position: every mapped field has a value, so each row is one dictionary display."""
     entries: list[str] = []
+    nullable: list[str] = []
     for number, item in enumerate(plan.fields):
         if item.constant is not None:
             value = _constant(writer, item.constant)
@@ -134,8 +143,9 @@ def _sequences(writer: _Writer, plan: RowPlan) -> None:
             _value(writer, item, _raw(writer, item))
             value = f"f{number}"
             writer.line(f"{value} = v")
+            nullable.append(value)
         entries.append(f"{writer.bind(item.field.name)}: {value}")
-    _finish(writer, "{" + ", ".join(entries) + "}", writer.bind(plan.always_missing))
+    _finish(writer, "{" + ", ".join(entries) + "}", writer.bind(plan.always_missing), nullable)
 
 
 def _objects(writer: _Writer, plan: RowPlan) -> None:

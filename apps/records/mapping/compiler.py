@@ -105,7 +105,9 @@ class CompiledMapper:
             if not isinstance(rows, Sequence):
                 rows = list(rows)
             applied = self._resolve(rows, lookup)
-        self._run(rows, start, batch.rows, batch.values, batch.missing, batch.problems, applied)
+        self._run(
+            rows, start, batch.rows, batch.values, batch.present, batch.missing, batch.problems, applied
+        )
         return batch
 
     def map_row(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.db import models
 
 from apps.kernel.models import TimeOrdered
@@ -34,6 +37,22 @@ class Origin(TimeOrdered):
         return self.label or f"{self.kind} {self.ref}"
 
 
+class ChangeQuerySet(models.QuerySet["Change"]):
+    """Lets the changes of one result find what was created together, not one by one."""
+
+    def of_records(self, *records: Any) -> ChangeQuerySet:
+        """The changes of these records (primary keys), by their index."""
+        return self.filter(models.Q(pk__in=records) | models.Q(record__in=records, version__gt=1))
+
+    def _fetch_all(self) -> None:
+        was_fetched = self._result_cache is not None
+        super()._fetch_all()
+        if not was_fetched:
+            for row in self._result_cache or ():
+                if isinstance(row, Change):
+                    row._together = self._result_cache
+
+
 class Change(TimeOrdered):
     """One write to one record.
 
@@ -43,6 +62,8 @@ class Change(TimeOrdered):
     """
 
     PREFIX = "chg"
+    _together: Sequence[Change] | None = None
+    _created: dict[str, Any] | None = None
 
     class Operation(models.TextChoices):
         CREATED = "created", "Created"
@@ -73,17 +94,68 @@ class Change(TimeOrdered):
     operation = models.CharField(max_length=8, choices=Operation.choices)
     version = models.PositiveIntegerField(help_text="The record's version after the change.")
     before = JSONText(null=True, blank=True)
-    after = JSONText(null=True, blank=True)
+    written = JSONText(
+        null=True,
+        blank=True,
+        db_column="after",
+        help_text="Null for a creation, whose values are the record's, less what was changed since.",
+    )
     created_at = models.DateTimeField()
     undone_by = models.UUIDField(null=True, blank=True, help_text="The origin that took it back.")
+
+    objects = ChangeQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["record", "id"], name="change_record"),
+            # A creation is found by its own id, which is its record's: see `of_records`.
+            models.Index(fields=["record", "id"], name="change_record", condition=models.Q(version__gt=1)),
             models.Index(fields=["origin", "id"], name="change_origin"),
             models.Index(fields=["dataset", "id"], name="change_dataset"),
         ]
 
     def __str__(self) -> str:
         return f"{self.get_operation_display()} (version {self.version})"
+
+    @property
+    def after(self) -> dict[str, Any] | None:
+        """What the change wrote. For creations it is worked out, for all of one result in two queries."""
+        if self.operation != Change.Operation.CREATED or self.written is not None:
+            return self.written  # type: ignore[no-any-return]
+        if self._created is None:
+            _work_out(self._together or [self])
+        return self._created
+
+
+def _work_out(changes: Sequence[Change]) -> None:
+    """Give each creation what its record was at first: what it is now, less the later changes."""
+    from apps.records.models.records import Record
+
+    wanted = {
+        c.record_id: c
+        for c in changes
+        if c.operation == Change.Operation.CREATED and c.written is None and c._created is None
+    }
+    ids = list(wanted)
+    for start in range(0, len(ids), 500):
+        part = ids[start : start + 500]
+        rows = Record.objects.filter(pk__in=part).values_list("pk", "data")
+        found: dict[Any, dict[str, Any]] = {pk: dict(data) for pk, data in rows}
+        later = Change.objects.filter(
+            record_id__in=part,
+            version__gt=1,
+            operation__in=(Change.Operation.UPDATED, Change.Operation.RESTORED),
+        ).order_by("-id")
+        for record, before, written in later.values_list("record_id", "before", "written"):
+            if record in found:
+                found[record] = taken_back(found[record], before, written)
+        for pk in part:
+            wanted[pk]._created = found.get(pk, {})
+
+
+def taken_back(
+    data: dict[str, Any], before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> dict[str, Any]:
+    """A record's values without one update: as they were before it."""
+    kept = {name: value for name, value in data.items() if name not in (after or {})}
+    return kept | (before or {})

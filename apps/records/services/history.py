@@ -14,6 +14,7 @@ from apps.audit.services import entries
 from apps.kernel.errors import Conflict
 from apps.records.mapping import canonical_json, content_hash
 from apps.records.models import Change, Dataset, Origin, Record
+from apps.records.models.history import taken_back
 from apps.records.services import bulk
 from apps.records.services.planning import by_keys, difference
 from apps.records.services.store import CREATED, DELETED, RESTORED, UPDATED, Batch, Write, apply, origin_of
@@ -119,7 +120,9 @@ def _later(origin: Origin | None, undoer: Origin, changes: Sequence[Change]) -> 
 
     What was taken back does not count, nor does the taking back itself: together they changed nothing.
     """
-    others = Change.objects.filter(record_id__in=[c.record_id for c in changes], undone_by=None)
+    others = Change.objects.filter(
+        record_id__in=[c.record_id for c in changes], version__gt=1, undone_by=None
+    )
     if origin is not None:
         others = others.exclude(origin__in=[origin.pk, undoer.pk])
     others = others.exclude(origin__kind=UNDO)
@@ -199,7 +202,7 @@ def _stand_again(changes: Sequence[Change]) -> None:
         records = [c.record_id for c in changes if c.origin_id == undo.pk]
         for start in range(0, len(records), bulk.CHUNK):
             part = records[start : start + bulk.CHUNK]
-            undone = Change.objects.filter(record_id__in=part, undone_by=undo.pk)
+            undone = Change.objects.of_records(*part).filter(undone_by=undo.pk)
             Origin.objects.filter(pk__in=undone.values("origin_id")).update(undone_at=None)
             undone.update(undone_by=None)
 
@@ -223,17 +226,8 @@ def _reverse(dataset: Dataset, change: Change, record: Record) -> Write | None:
             DELETED, hexed, record.key, record.data, b"", bytes(record.content_hash), version, record.data
         )
     before = change.before or {}
-    if change.operation in (DELETED, UPDATED):
-        data = dict(before) if change.operation == DELETED else {**record.data}
-        if change.operation == UPDATED:
-            for name in change.after or {}:
-                data.pop(name, None)
-            data.update(before)
-    else:  # restored: it had been deleted before, with these values
-        data = {**record.data}
-        for name in change.after or {}:
-            data.pop(name, None)
-        data.update(before)
+    # A restored record had been deleted before, with the values that its restoration changed.
+    data = dict(before) if change.operation == DELETED else taken_back(record.data, before, change.after)
     body = canonical_json(data)
     key = data.get(dataset.key_field) if dataset.key_field else record.key
     key = key if key is None or isinstance(key, str) else str(key)

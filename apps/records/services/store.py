@@ -120,14 +120,12 @@ def pack(creates: Creates, dataset: Dataset, origin: Origin, now: dt.datetime, *
     packed = bulk.pack(Record, columns, count)
     if not journal:
         return Packets(packed, None)
-    # A creation's change has its record's id, which no other change can have.
+    # A creation's change has its record's id, which no other change can have. What it wrote is the record.
     changes = [
         Column("id", creates.ids),
         Column("record_id", creates.ids),
         Column("operation", CREATED),
         Column("version", 1),
-        Column("before", None),
-        Column("after", creates.bodies),
         *_of_change(dataset, origin, now),
     ]
     return Packets(packed, bulk.pack(Change, changes, count))

@@ -7,7 +7,8 @@ Rows are read as a stream and written in batches. Each batch is one transaction,
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import csv
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
@@ -17,7 +18,7 @@ from django.db import transaction
 from apps.kernel.errors import InvalidInput
 from apps.records.mapping import CompiledMapper, MappedBatch, MappingSpec, compile_mapping
 from apps.records.models import Dataset, Origin, Record, SeenRecord
-from apps.records.services import bulk, links
+from apps.records.services import bulk, links, pace
 from apps.records.services.lookups import Finder
 from apps.records.services.outcomes import BatchOutcome, LinkSource, Mode, UpsertResult, UpsertStopped
 from apps.records.services.planning import (
@@ -39,6 +40,12 @@ __all__ = ["BatchOutcome", "LinkSource", "Mode", "UpsertResult", "UpsertStopped"
 BATCH = 10_000
 PACKED_FROM = 100  # rows of a batch from which it is worth packing them before it is known that they are new
 OnBatch = Callable[[BatchOutcome], None]
+_CSVReader = type(csv.reader(()))
+
+
+def may_be_read_anywhere(rows: Iterable[Any]) -> bool:
+    """Whether another thread may read the rows: what is in memory or a file, and what says so of itself."""
+    return isinstance(rows, (list, tuple, _CSVReader)) or getattr(rows, "may_be_read_anywhere", False) is True
 
 
 class _DryRunDone(Exception):
@@ -139,13 +146,14 @@ class _Run:
         if self.mode is Mode.REPLACE and first_row == 1:
             SeenRecord.objects.filter(origin=origin).delete()
         number = first_row
-        for part, prepared in self._mapped(rows, batch_size, first_row):
-            with transaction.atomic():
-                outcome = self.one(part, prepared, number, origin)
-                if on_batch is not None:
-                    on_batch(outcome)
-            result.add(outcome)
-            number += len(part)
+        with contextlib.closing(self._mapped(rows, batch_size, first_row)) as batches:
+            for part, prepared in batches:
+                with transaction.atomic():
+                    outcome = self.one(part, prepared, number, origin)
+                    if on_batch is not None:
+                        on_batch(outcome)
+                result.add(outcome)
+                number += len(part)
         if self.mode is Mode.REPLACE:
             # A source without a single row is a mistake far more often than an order to delete everything.
             empty = number == 1
@@ -157,34 +165,44 @@ class _Run:
 
     def _mapped(
         self, rows: Iterable[Any], batch_size: int, first_row: int
-    ) -> Iterator[tuple[list[Any], Prepared]]:
-        """The batches, mapped and checked. The next one is mapped while the database writes the present one.
+    ) -> Generator[tuple[list[Any], Prepared], None, None]:
+        """The batches, mapped and checked, the next one while the database writes the present one.
 
-        The source is read in the caller's thread, and mappings that look up in the database stay there too.
+        A source is read ahead too if nothing ties it to the caller's thread; mappings that look up in the
+        database do not leave it.
         """
         source = iter(rows)
-        part = list(islice(source, batch_size))
-        if len(part) < batch_size or self.mapper.needs_lookup:
-            number = first_row
-            while part:
-                yield part, self._prepare(self.mapper.map_rows(part, number, lookup=self.finder))
-                number += len(part)
-                part = list(islice(source, batch_size))
-            return
-        with ThreadPoolExecutor(1, thread_name_prefix="mapping") as ahead:
-            number = first_row
-            coming = ahead.submit(self._ahead, part, number)
-            while part:
-                following = list(islice(source, batch_size))
-                mapped = coming.result()
-                if following:
-                    coming = ahead.submit(self._ahead, following, number + len(part))
-                yield part, mapped
-                number += len(part)
-                part = following
 
-    def _ahead(self, part: list[Any], number: int) -> Prepared:
-        return self._prepare(self.mapper.map_rows(part, number))
+        def read() -> list[Any]:
+            return list(islice(source, batch_size))
+
+        def ready(part: list[Any], number: int) -> tuple[list[Any], Prepared]:
+            lookup = self.finder if self.mapper.needs_lookup else None
+            return part, self._prepare(self.mapper.map_rows(part, number, lookup=lookup))
+
+        number = first_row
+        part = read()
+        if len(part) < batch_size or self.mapper.needs_lookup:
+            while part:
+                yield ready(part, number)
+                number += len(part)
+                part = read()
+            return
+        free = may_be_read_anywhere(rows)
+        with pace.calm(), ThreadPoolExecutor(1, thread_name_prefix="mapping") as ahead:
+            coming = ahead.submit(ready, part, number)
+            while True:
+                following = [] if free else read()
+                present = coming.result()
+                number += len(present[0])
+                if free:
+                    coming = ahead.submit(lambda n=number: ready(read(), n))  # type: ignore[misc]
+                elif following:
+                    coming = ahead.submit(ready, following, number)
+                if present[0]:
+                    yield present
+                if not (following or (free and present[0])):
+                    return
 
     def _prepare(self, mapped: MappedBatch) -> Prepared:
         prepared = prepare(mapped, self.dataset)
