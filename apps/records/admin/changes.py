@@ -66,7 +66,8 @@ class ChangeChangeList(HubChangeList):
         record, origin = request.GET.get("record", ""), request.GET.get("origin", "")
         if record:
             record_pk = Record.parse_public_id(record)
-            rows = rows.of_records(record_pk) if record_pk else rows.none()
+            of_record = Change.objects.of_records(record_pk).filter(organization=request.organization)  # type: ignore[attr-defined]
+            rows = rows.filter(pk__in=of_record.values("pk")) if record_pk else rows.none()
         if origin:
             origin_pk = Origin.parse_public_id(origin)
             rows = rows.filter(origin_id=origin_pk) if origin_pk else rows.none()

@@ -84,7 +84,7 @@ class _Writer:
 
 
 def generate(plan: RowPlan) -> tuple[Callable[..., None], str]:
-    """The function `run(rows, number, rows_out, values, present, missing, problems, lookups)`, and its text."""
+    """The function `run(rows, number, rows_out, values, present, missing, problems, lookups)`; its text."""
     writer = _Writer()
     writer.line("def run(rows, number, rows_out, values, present, missing, problems, lookups):")
     writer.depth = 1

@@ -121,7 +121,7 @@ class Change(TimeOrdered):
     def after(self) -> dict[str, Any] | None:
         """What the change wrote. For creations it is worked out, for all of one result in two queries."""
         if self.operation != Change.Operation.CREATED or self.written is not None:
-            return self.written  # type: ignore[no-any-return]
+            return self.written
         if self._created is None:
             _work_out(self._together or [self])
         return self._created

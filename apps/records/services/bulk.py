@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
@@ -134,7 +135,7 @@ def update(model: type[models.Model], ids: Sequence[str], columns: Sequence[Colu
         kinds = ["uuid", *(_element(types[c.name]) for c in varying)]
         arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
         cells = [ids, *(c.values for c in varying)]
-        with wire.cursor() as cursor:
+        with by_index(), wire.cursor() as cursor:
             cursor.execute(
                 f"UPDATE {table} AS t SET {', '.join(sets)} "  # noqa: S608
                 f"FROM unnest({arrays}) AS v({names}) WHERE t.id = v.id",
@@ -159,20 +160,50 @@ def _element(kind: str) -> str:
     return "text" if kind == "varchar" else kind
 
 
+@contextmanager
+def by_index() -> Iterator[None]:
+    """Let PostgreSQL find rows by their indexes, in a transaction.
+
+    Right after many rows were written its statistics know nothing of them, and it would rather read whole
+    tables, again for each batch.
+    """
+    if not is_postgres():
+        yield
+        return
+    ways = ("hashjoin", "mergejoin", "seqscan", "bitmapscan", "sort")
+    with connection.cursor() as cursor:
+        cursor.execute("; ".join(f"SET LOCAL enable_{way} TO off" for way in ways))
+        yield
+        cursor.execute("; ".join(f"SET LOCAL enable_{way} TO DEFAULT" for way in ways))
+
+
+def rows_of(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement. UUIDs come as the driver's plain form: see `hex_of`."""
+    if is_postgres():
+        with wire.cursor() as found:
+            return found.execute(sql, values, prepare=False).fetchall()
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return list(cursor.fetchall())
+
+
 def rows_in(
     sql: str, before: Sequence[Any], keys: Sequence[Any], cast: str = "text"
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows of `sql`, whose `{keys}` placeholder is a membership test of one column in `keys`.
+    """The rows of `sql`, whose `{keys}` placeholder is a test of one column against each of `keys`.
 
-    One statement on PostgreSQL (`= ANY(array)`), a few on SQLite (`IN (…)`). UUIDs come as the driver's plain
-    form: see `hex_of`.
+    One statement on PostgreSQL, which looks each key up by index whatever its statistics say, a few on
+    SQLite. UUIDs come as the driver's plain form: see `hex_of`.
     """
     if not keys:
         return
     if is_postgres():
         with wire.cursor() as cursor:
             cursor.execute(
-                sql.format(keys=f"= ANY(%s::{cast}[])"), [*before, wire.array(keys, cast)], prepare=False
+                f"SELECT found.* FROM unnest(%s::{cast}[]) AS wanted(key) "  # noqa: S608
+                f"CROSS JOIN LATERAL ({sql.format(keys='= wanted.key')} OFFSET 0) AS found",
+                [wire.array(keys, cast), *before],
+                prepare=False,
             )
             yield from cursor.fetchall()
         return

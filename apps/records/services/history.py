@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import orjson
 from django.db import transaction
 from django.utils import timezone
 
@@ -16,11 +17,12 @@ from apps.records.mapping import canonical_json, content_hash
 from apps.records.models import Change, Dataset, Origin, Record
 from apps.records.models.history import taken_back
 from apps.records.services import bulk
+from apps.records.services.bulk import Column
 from apps.records.services.planning import by_keys, difference
 from apps.records.services.store import CREATED, DELETED, RESTORED, UPDATED, Batch, Write, apply, origin_of
 from apps.tenants.principals import Actor
 
-PAGE = 2000
+PAGE = 10_000
 KEPT_CONFLICTS = 1000
 UNDO = "undo"  # the kind of the origins that take back
 
@@ -77,30 +79,81 @@ def undo(*, origin: Origin, actor: Actor, dry_run: bool = False) -> UndoResult:
     return result
 
 
+class Taken(NamedTuple):
+    """A change about to be taken back; its ids are 32 hexadecimal digits."""
+
+    id: str
+    record: str
+    origin: str
+    operation: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, change: Change) -> Taken:
+        return cls(
+            change.pk.hex, change.record_id.hex, change.origin_id.hex, change.operation, change.before,
+            change.written,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Held:
+    """A record as it is now."""
+
+    key: str | None
+    data: dict[str, Any]
+    hash: bytes
+    version: int
+    deleted: bool
+
+
 def _undo_all(origin: Origin, actor: Actor, result: UndoResult, *, journal: bool) -> None:
-    undoers: dict[Any, Origin] = {}
     last: uuid.UUID | None = None
+    undoers: dict[Any, Origin] = {}
     while True:
         with transaction.atomic():
-            changes = Change.objects.filter(origin=origin, undone_by=None).order_by("-id")
-            if last is not None:
-                changes = changes.filter(id__lt=last)
-            page = list(changes[:PAGE])
-            if not page:
-                return
-            last = page[-1].id
-            for dataset in (
-                Dataset.objects.select_related("organization")
-                .filter(pk__in={c.dataset_id for c in page})
-                .order_by("pk")
-            ):
-                undoer = undoers.get(dataset.pk)
-                if undoer is None:
-                    undoer = undoers[dataset.pk] = origin_of(
-                        dataset, kind=UNDO, ref=str(origin.public_id), label=f"Undo of {origin}"
-                    )
-                mine = [c for c in page if c.dataset_id == dataset.pk]
-                _undo_page(dataset, origin, undoer, mine, result, journal=journal)
+            last = undo_page(origin, last, result, undoers, journal=journal)
+        if last is None:
+            return
+
+
+def undo_page(
+    origin: Origin,
+    last: uuid.UUID | None,
+    result: UndoResult,
+    undoers: dict[Any, Origin],
+    *,
+    journal: bool = True,
+) -> uuid.UUID | None:
+    """Take back the next page before `last`, in the caller's transaction; returns where it ended, or None."""
+    before = "" if last is None else "AND id < %s "
+    with bulk.by_index():
+        page = bulk.rows_of(
+            "SELECT dataset_id, id, record_id, operation, before, after FROM records_change "  # noqa: S608
+            f"WHERE origin_id = %s AND undone_by IS NULL {before}ORDER BY id DESC LIMIT {PAGE}",
+            [bulk.hex_of(origin.pk), *([] if last is None else [bulk.hex_of(last)])],
+        )
+    if not page:
+        return None
+    of: dict[str, list[Taken]] = {}
+    writer = bulk.hex_of(origin.pk)
+    for dataset_id, pk, record, operation, was, becomes in page:
+        of.setdefault(bulk.hex_of(dataset_id), []).append(
+            Taken(
+                bulk.hex_of(pk), bulk.hex_of(record), writer, operation,
+                was and orjson.loads(was), becomes and orjson.loads(becomes),
+            )
+        )  # fmt: skip
+    datasets = Dataset.objects.select_related("organization").filter(pk__in=list(of))
+    for dataset in datasets.order_by("pk"):
+        undoer = undoers.get(dataset.pk)
+        if undoer is None:
+            undoer = undoers[dataset.pk] = origin_of(
+                dataset, kind=UNDO, ref=str(origin.public_id), label=f"Undo of {origin}"
+            )
+        _undo_some(dataset, origin, undoer, of[dataset.pk.hex], result, journal=journal)
+    return uuid.UUID(bulk.hex_of(page[-1][1]))
 
 
 def undo_change(*, change: Change, actor: Actor) -> Record:
@@ -109,77 +162,91 @@ def undo_change(*, change: Change, actor: Actor) -> Record:
     with transaction.atomic():
         undoer = origin_of(dataset, kind=actor.kind, ref=actor.ref, label=actor.label)
         result = UndoResult()
-        _undo_page(dataset, None, undoer, [change], result, journal=True)
+        _undo_some(dataset, None, undoer, [Taken.of(change)], result, journal=True)
         if result.conflicts:
             raise Conflict(result.conflicts[0].reason)
     return Record.objects.select_related("dataset__organization").get(pk=change.record_id)
 
 
-def _later(origin: Origin | None, undoer: Origin, changes: Sequence[Change]) -> dict[Any, Any]:
+def _later(origin: Origin | None, undoer: Origin, changes: Sequence[Taken]) -> dict[str, str]:
     """The newest change of each record that was made by others and still stands.
 
-    What was taken back does not count, nor does the taking back itself: together they changed nothing.
+    What was taken back does not count, nor does the taking back itself: together they changed nothing. The
+    creation of a record is never later than another change of it.
     """
-    others = Change.objects.filter(
-        record_id__in=[c.record_id for c in changes], version__gt=1, undone_by=None
+    mine = "" if origin is None else "AND c.origin_id NOT IN (%s, %s) "
+    found = bulk.rows_in(
+        "SELECT c.record_id, c.id FROM records_change c JOIN records_origin o ON o.id = c.origin_id "  # noqa: S608
+        f"WHERE c.version > 1 AND c.undone_by IS NULL AND o.kind <> %s {mine}AND c.record_id {{keys}}",
+        [UNDO, *([] if origin is None else [bulk.hex_of(origin.pk), bulk.hex_of(undoer.pk)])],
+        list({c.record for c in changes}),
+        cast="uuid",
     )
-    if origin is not None:
-        others = others.exclude(origin__in=[origin.pk, undoer.pk])
-    others = others.exclude(origin__kind=UNDO)
-    newest: dict[Any, Any] = {}
-    for record, change in others.order_by("id").values_list("record_id", "id"):
-        newest[record] = change
+    newest: dict[str, str] = {}
+    for record, change in found:
+        record, change = bulk.hex_of(record), bulk.hex_of(change)
+        if change > newest.get(record, ""):
+            newest[record] = change
     return newest
 
 
-def _undo_page(
+def _undo_some(
     dataset: Dataset,
     origin: Origin | None,
     undoer: Origin,
-    changes: Sequence[Change],
+    changes: Sequence[Taken],
     result: UndoResult,
     *,
     journal: bool,
 ) -> None:
     """Revert changes of one dataset, given newest first. A record may occur several times."""
     bulk.lock_dataset(dataset.pk)
-    waves: list[list[Change]] = []
-    depth: dict[Any, int] = {}
+    waves: list[list[Taken]] = []
+    depth: dict[str, int] = {}
     for change in changes:
-        n = depth.get(change.record_id, 0)
-        depth[change.record_id] = n + 1
+        n = depth.get(change.record, 0)
+        depth[change.record] = n + 1
         if n == len(waves):
             waves.append([])
         waves[n].append(change)
-    blocked: set[Any] = set()
-    newest: dict[Any, Any] = {}
-    for start in range(0, len(changes), bulk.CHUNK):
-        newest |= _later(origin, undoer, changes[start : start + bulk.CHUNK])
+    blocked: set[str] = set()
+    newest = _later(origin, undoer, changes)
     for wave in waves:
         _undo_wave(dataset, undoer, wave, newest, blocked, result, journal=journal)
+
+
+def _held(records: Sequence[str]) -> dict[str, _Held]:
+    found = bulk.rows_in(
+        "SELECT id, key, data, content_hash, version, deleted_at IS NOT NULL "
+        "FROM records_record WHERE id {keys}",
+        [],
+        records,
+        cast="uuid",
+    )
+    return {
+        bulk.hex_of(record): _Held(key, orjson.loads(data), bytes(digest), version, bool(deleted))
+        for record, key, data, digest, version, deleted in found
+    }
 
 
 def _undo_wave(
     dataset: Dataset,
     undoer: Origin,
-    changes: Sequence[Change],
-    newest: dict[Any, Any],
-    blocked: set[Any],
+    changes: Sequence[Taken],
+    newest: dict[str, str],
+    blocked: set[str],
     result: UndoResult,
     *,
     journal: bool,
 ) -> None:
-    records: dict[Any, Record] = {}
-    wanted = [c.record_id for c in changes]
-    for start in range(0, len(wanted), bulk.CHUNK):
-        records.update(Record.objects.in_bulk(wanted[start : start + bulk.CHUNK]))
+    records = _held([c.record for c in changes])
     batch = Batch(dataset, undoer)
-    done: list[Change] = []
+    done: list[Taken] = []
     for change in changes:
-        record = records.get(change.record_id)
-        later = newest.get(change.record_id)
-        if record is None or change.record_id in blocked or (later is not None and later > change.id):
-            blocked.add(change.record_id)
+        record = records.get(change.record)
+        later = newest.get(change.record)
+        if record is None or change.record in blocked or (later is not None and later > change.id):
+            blocked.add(change.record)
             _conflict(result, change, record, "was changed later by somebody else")
             continue
         write = _reverse(dataset, change, record)
@@ -190,16 +257,15 @@ def _undo_wave(
     _free_keys(dataset, batch, done, result, records)
     apply(batch, journal=journal)
     result.reverted += len(done)
-    for start in range(0, len(done), bulk.CHUNK):
-        part = [c.pk for c in done[start : start + bulk.CHUNK]]
-        Change.objects.filter(pk__in=part).update(undone_by=undoer.pk)
-    _stand_again(done)
+    if journal:
+        bulk.update(Change, [c.id for c in done], [Column("undone_by", undoer.pk.hex)])
+        _stand_again(done)
 
 
-def _stand_again(changes: Sequence[Change]) -> None:
+def _stand_again(changes: Sequence[Taken]) -> None:
     """Where an undo was itself taken back, what it had taken back stands again."""
-    for undo in Origin.objects.filter(kind=UNDO, pk__in={c.origin_id for c in changes}):
-        records = [c.record_id for c in changes if c.origin_id == undo.pk]
+    for undo in Origin.objects.filter(kind=UNDO, pk__in={uuid.UUID(c.origin) for c in changes}):
+        records = [uuid.UUID(c.record) for c in changes if c.origin == undo.pk.hex]
         for start in range(0, len(records), bulk.CHUNK):
             part = records[start : start + bulk.CHUNK]
             undone = Change.objects.of_records(*part).filter(undone_by=undo.pk)
@@ -207,24 +273,22 @@ def _stand_again(changes: Sequence[Change]) -> None:
             undone.update(undone_by=None)
 
 
-def _conflict(result: UndoResult, change: Change, record: Record | None, reason: str) -> None:
+def _conflict(result: UndoResult, change: Taken, record: _Held | None, reason: str) -> None:
     result.refused += 1
     if len(result.conflicts) < KEPT_CONFLICTS:
         key = record.key if record is not None else None
-        name = key or (record.public_id if record is not None else "The record")
-        result.conflicts.append(UndoConflict(change.record_id, key, f"“{name}” {reason}."))
+        pk = uuid.UUID(change.record)
+        name = key or (Record(id=pk).public_id if record is not None else "The record")
+        result.conflicts.append(UndoConflict(pk, key, f"“{name}” {reason}."))
 
 
-def _reverse(dataset: Dataset, change: Change, record: Record) -> Write | None:
+def _reverse(dataset: Dataset, change: Taken, record: _Held) -> Write | None:
     """The write that takes a change back."""
     version = record.version + 1
-    hexed = bulk.hex_of(record.pk)
     if change.operation == CREATED:
-        if record.deleted_at is not None:
+        if record.deleted:
             return None
-        return Write(
-            DELETED, hexed, record.key, record.data, b"", bytes(record.content_hash), version, record.data
-        )
+        return Write(DELETED, change.record, record.key, record.data, b"", record.hash, version, record.data)
     before = change.before or {}
     # A restored record had been deleted before, with the values that its restoration changed.
     data = dict(before) if change.operation == DELETED else taken_back(record.data, before, change.after)
@@ -232,27 +296,27 @@ def _reverse(dataset: Dataset, change: Change, record: Record) -> Write | None:
     key = data.get(dataset.key_field) if dataset.key_field else record.key
     key = key if key is None or isinstance(key, str) else str(key)
     if change.operation == RESTORED:
-        return Write(DELETED, hexed, key, data, body, content_hash(body), version, record.data)
+        return Write(DELETED, change.record, key, data, body, content_hash(body), version, record.data)
     was, becomes = difference(record.data, data)
     operation = RESTORED if change.operation == DELETED else UPDATED
-    return Write(operation, hexed, key, data, body, content_hash(body), version, was, becomes)
+    return Write(operation, change.record, key, data, body, content_hash(body), version, was, becomes)
 
 
 def _free_keys(
-    dataset: Dataset, batch: Batch, done: list[Change], result: UndoResult, records: dict[Any, Record]
+    dataset: Dataset, batch: Batch, done: list[Taken], result: UndoResult, records: dict[str, _Held]
 ) -> None:
-    """Leave out what would take a key that another record has by now."""
-    moved = [w for w in batch.changes if w.operation != DELETED and w.key is not None]
+    """Leave out what would take a key that another record has by now. Its own it has always kept."""
+    moved = {
+        w.record: w.key
+        for w in batch.changes
+        if w.operation != DELETED and w.key is not None and w.key != records[w.record].key
+    }
     if not moved:
         return
-    holders = by_keys(dataset, [w.key for w in moved if w.key is not None])
-    clashing = {
-        w.record
-        for w in moved
-        if w.key is not None and w.key in holders and holders[w.key].record != w.record
-    }
+    holders = by_keys(dataset, list(moved.values()))
+    clashing = {record for record, key in moved.items() if key in holders and holders[key].record != record}
     if clashing:
         batch.changes = [w for w in batch.changes if w.record not in clashing]
-        for change in [c for c in done if bulk.hex_of(c.record_id) in clashing]:
+        for change in [c for c in done if c.record in clashing]:
             done.remove(change)
-            _conflict(result, change, records.get(change.record_id), "has lost its key to another record")
+            _conflict(result, change, records.get(change.record), "has lost its key to another record")

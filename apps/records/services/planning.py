@@ -40,6 +40,19 @@ class Row:
     remote_id: str | None = None
     remote_version: str = ""
     key: str | None = None
+    data: Data | None = (
+        None  # the values without nulls, where that is known already, with their JSON and hash
+    )
+    body: bytes = b""
+    hash: bytes = b""
+
+    def digest(self) -> bytes:
+        """The content hash of the values."""
+        if not self.hash:
+            self.data = present(self.values)
+            self.body = canonical_json(self.data)
+            self.hash = content_hash(self.body)
+        return self.hash
 
 
 @dataclass(slots=True)
@@ -51,6 +64,7 @@ class Existing:
     hash: bytes
     version: int
     deleted: bool
+    text: str | None = None  # its data as stored, if it was read
 
 
 def key_text(value: Any) -> str | None:
@@ -60,17 +74,17 @@ def key_text(value: Any) -> str | None:
     return value if isinstance(value, str) else str(value)
 
 
-def by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, Existing]:
+def by_keys(dataset: Dataset, keys: Sequence[str], *, with_data: bool = False) -> dict[str, Existing]:
     """The records with these keys, deleted ones too."""
     found = bulk.rows_in(
-        "SELECT key, id, content_hash, version, deleted_at IS NOT NULL FROM records_record "
-        "WHERE dataset_id = %s AND key {keys}",
+        f"SELECT key, id, content_hash, version, deleted_at IS NOT NULL, {'data' if with_data else 'NULL'} "  # noqa: S608
+        "FROM records_record WHERE dataset_id = %s AND key {keys}",
         [bulk.hex_of(dataset.pk)],
         keys,
     )
     return {
-        key: Existing(bulk.hex_of(record), key, bytes(digest), version, bool(deleted))
-        for key, record, digest, version, deleted in found
+        key: Existing(bulk.hex_of(record), key, bytes(digest), version, bool(deleted), text)
+        for key, record, digest, version, deleted, text in found
     }
 
 
@@ -210,7 +224,7 @@ class Plan:
                     "already_exists",
                     self._sentence(row, "exists already"),
                 )
-            elif not existing.deleted and content_hash(canonical_json(present(row.values))) == existing.hash:
+            elif not existing.deleted and row.digest() == existing.hash:
                 self.outcome.unchanged += 1
                 self.touched.append((row, existing.record))
             else:
@@ -286,9 +300,9 @@ class Plan:
                 if replacing:
                     self.met.append(held[1])
                 continue
-            row = Row(numbers[n], values[n], missing[n])
-            row.key = key
-            others.append(row)
+            others.append(
+                Row(numbers[n], values[n], missing[n], None, "", key, data[n], bodies[n], digests[n])
+            )
         self.met += creates.number()
         self.outcome.unchanged += same
         self.outcome.created += len(creates)
@@ -306,12 +320,17 @@ class Plan:
     def _modify(self, pairs: Sequence[tuple[Row, Existing]]) -> None:
         if not pairs:
             return
-        stored = bodies([existing.record for _, existing in pairs])
+        stored = bodies([existing.record for _, existing in pairs if existing.text is None])
         for row, existing in pairs:
-            old = {} if existing.deleted else stored[existing.record]
+            text = existing.text
+            held = stored[existing.record] if text is None else orjson.loads(text)
+            old = {} if existing.deleted else held
             new = {**old, **row.values} if self.overwrite else {**row.values, **old}
-            data = present(new)
-            before, after = difference(stored[existing.record], data)
+            if self.overwrite and row.data is not None and len(new) == len(row.values):
+                data, body, digest = row.data, row.body, row.hash  # the row says all that there is
+            else:
+                data, body = present(new), b""
+            before, after = difference(held, data)
             if not (before or after or existing.deleted):
                 self.outcome.unchanged += 1
                 self.touched.append((row, existing.record))
@@ -320,7 +339,9 @@ class Plan:
             if existing.deleted and missing:
                 self._refuse_missing(row, missing)
                 continue
-            body = canonical_json(data)
+            if not body:
+                body = canonical_json(data)
+                digest = content_hash(body)
             operation = RESTORED if existing.deleted else UPDATED
             key = row.key if self.dataset.key_field in row.values else existing.key
             self.batch.changes.append(
@@ -330,7 +351,7 @@ class Plan:
                     key,
                     data,
                     body,
-                    content_hash(body),
+                    digest,
                     existing.version + 1,
                     before,
                     after,
@@ -345,19 +366,23 @@ class Plan:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Data, Data]:
-    """The changed fields: their former values, and their new ones (null where the value was removed)."""
+    """The changed fields: their former values, and their new ones (null where the value was removed).
+
+    Neither side holds nulls. 1, 1.0 and true are equal in Python, but not the same JSON.
+    """
+    get = new.get
     before = {
         name: value
         for name, value in old.items()
-        if new.get(name) != value or _kind_differs(new, name, value)
+        if (now := get(name)) is not value and (now != value or now.__class__ is not value.__class__)
     }
-    after = {name: new.get(name) for name in (*new, *before) if name in before or name not in old}
+    if not before and len(old) == len(new):
+        return before, {}
+    after = {name: value for name, value in new.items() if name in before or name not in old}
+    for name in before:
+        if name not in new:
+            after[name] = None
     return before, after
-
-
-def _kind_differs(new: Mapping[str, Any], name: str, value: Any) -> bool:
-    """1, 1.0 and true are equal in Python, but not the same JSON."""
-    return type(new.get(name)) is not type(value)
 
 
 class Guard:

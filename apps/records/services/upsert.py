@@ -292,7 +292,11 @@ class _Run:
     def _write(self, rows: list[Row], origin: Origin, outcome: BatchOutcome) -> None:
         batch = Batch(self.dataset, origin)
         plan = self._plan(batch, outcome)
-        found = by_keys(self.dataset, [row.key for row in rows if row.key is not None])
+        found = by_keys(
+            self.dataset,
+            [row.key for row in rows if row.key is not None],
+            with_data=self.swift,  # the rows that came this far are changed or new
+        )
         linked = self.link.linked(self.dataset, rows) if self.link is not None else {}
         pairs: list[tuple[Row, Existing | None]] = []
         for row in rows:
