@@ -9,6 +9,9 @@ class JobsConfig(AppConfig):
     def ready(self) -> None:
         from apps.events.catalog import event_types
         from apps.jobs.events import EVENT_TYPES
+        from apps.jobs.services.control import origin_undone
+        from apps.records.catalog import Undone, undone
 
         for event_type in EVENT_TYPES:
             event_types.register(event_type)
+        undone.register(Undone("job", origin_undone))

@@ -1,8 +1,10 @@
-"""The dataset registry: built-in datasets, declared in code by the app whose business they are."""
+"""Registries: built-in datasets, and who wants to know that an origin was taken back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from apps.kernel.registry import Registry
 from apps.records.fields import Field
@@ -23,3 +25,14 @@ class DatasetSpec:
 
 
 datasets: Registry[DatasetSpec] = Registry("Dataset")
+
+
+@dataclass(frozen=True)
+class Undone:
+    """Told in the transaction that ends the undo of an origin of the kind `name`: (origin, actor, result)."""
+
+    name: str
+    tell: Callable[[Any, Any, Any], None]
+
+
+undone: Registry[Undone] = Registry("Listener to undo")

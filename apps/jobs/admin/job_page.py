@@ -24,6 +24,9 @@ def state_of(job: Job) -> SafeString:
 
 
 def told(result: UndoResult, verb: str) -> str:
+    if result.in_background:
+        done = result.reverted + result.refused
+        return f"What it wrote is taken back in the background: {done:,} of {result.total:,} changes so far."
     changes = "change" if result.reverted == 1 else "changes"
     text = f"{result.reverted:,} {changes} {verb} taken back."
     if result.refused:

@@ -273,6 +273,8 @@ class UndoneSerializer(serializers.Serializer[Any]):
     reverted = serializers.IntegerField()
     refused = serializers.IntegerField()
     dry_run = serializers.BooleanField()
+    in_background = serializers.BooleanField(help_text="It goes on; the numbers are those so far.")
+    total = serializers.IntegerField(help_text="Changes to take back.")
     conflicts = ConflictSerializer(many=True)
 
 

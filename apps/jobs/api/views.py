@@ -131,7 +131,9 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
     def undo(self, request: Request, id: str) -> Response:
         """Take back everything that an import wrote
 
-        Records that somebody changed later stay and are listed. With `dry_run` it only tells.
+        Records that somebody changed later stay and are listed. With `dry_run` it only tells. What is too
+        much for one request goes on in the background: `in_background` is true then, and asking again tells
+        how far it is.
         """
         self.also_needs("records:write")
         dry_run = self.validated(UndoSerializer)["dry_run"]
@@ -142,6 +144,8 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
                 "reverted": result.reverted,
                 "refused": result.refused,
                 "dry_run": dry_run,
+                "in_background": result.in_background,
+                "total": result.total if result.in_background else result.reverted + result.refused,
                 "conflicts": conflicts,
             }
         )

@@ -18,7 +18,8 @@ from apps.jobs.statuses import JOB_TRANSITIONS, JobStatus
 from apps.kernel.background import enqueue
 from apps.kernel.errors import RaceLost
 from apps.kernel.states import move
-from apps.records.services import history
+from apps.records.models import Origin
+from apps.records.services import undoing
 from apps.records.services.history import UndoResult
 from apps.tenants.principals import Actor
 
@@ -89,6 +90,8 @@ def retry(*, job: Job, actor: Actor) -> Job:
     if job.is_import and job.configured_at is None:
         raise NotReady(f"The columns of {job.number} are not matched yet.")
     also: dict[str, Any] = {"completed_at": None, "status_reason": ""}
+    if job.origin is not None and undoing.at_work(job.origin) is not None:
+        raise NotReady(f"What {job.number} wrote is being taken back. Wait until that has ended.")
     if job.undone_at is not None or not job.processed_records:
         runs.clear_problems(job)
         also |= runs.ZERO_COUNTERS | {"started_at": None}
@@ -104,7 +107,8 @@ def retry(*, job: Job, actor: Actor) -> Job:
 def undo(*, job: Job, actor: Actor, dry_run: bool = False) -> UndoResult:
     """Take back everything that the job wrote, except where somebody changed a record later (listed).
 
-    With `dry_run` the result only foretells. Raises NotReady while it runs or if there is nothing to undo.
+    With `dry_run` the result only foretells. Much is taken back in the background: the result then tells how
+    far that is, as it does when asked again. Raises NotReady while it runs or if there is nothing to undo.
     """
     if not job.is_import:
         raise NotReady("An export changes nothing that could be undone.")
@@ -116,27 +120,41 @@ def undo(*, job: Job, actor: Actor, dry_run: bool = False) -> UndoResult:
             if job.undone_at
             else f"{job.number} has written nothing."
         )
-    result = history.undo(origin=job.origin, actor=actor, dry_run=dry_run)
+    result = undoing.undo(origin=job.origin, actor=actor, dry_run=dry_run)
     if dry_run:
         return result
+    if result.in_background:
+        with transaction.atomic():
+            _leave(job)
+        return result
     with transaction.atomic():
-        if job.status == JobStatus.PAUSED:
-            move(job, JobStatus.CANCELLED, JOB_TRANSITIONS, completed_at=timezone.now())
-        now = timezone.now()
-        changed = {"undone_at": now} if not result.refused else {}
-        summary = {
-            **job.summary,
-            "undo": {"reverted": result.reverted, "refused": result.refused, "at": now.isoformat()},
-        }
-        Job.objects.filter(pk=job.pk).update(summary=summary, updated_at=now, **changed)
-        job.summary = summary
-        job.undone_at = changed.get("undone_at")
-        _audit(
-            job,
-            actor,
-            "undone",
-            job.status,
-            reverted=[None, result.reverted],
-            refused=[None, result.refused],
-        )
+        _leave(job)
+        note_undone(job, actor, result)
     return result
+
+
+def _leave(job: Job) -> None:
+    """A paused job does not go on with what is taken back."""
+    if job.status == JobStatus.PAUSED:
+        move(job, JobStatus.CANCELLED, JOB_TRANSITIONS, completed_at=timezone.now())
+
+
+def note_undone(job: Job, actor: Actor, result: UndoResult) -> None:
+    """What was taken back, on the job, in the caller's transaction."""
+    now = timezone.now()
+    changed = {"undone_at": now} if not result.refused else {}
+    summary = {
+        **job.summary,
+        "undo": {"reverted": result.reverted, "refused": result.refused, "at": now.isoformat()},
+    }
+    Job.objects.filter(pk=job.pk).update(summary=summary, updated_at=now, **changed)
+    job.summary = summary
+    job.undone_at = changed.get("undone_at")
+    _audit(job, actor, "undone", job.status, reverted=[None, result.reverted], refused=[None, result.refused])
+
+
+def origin_undone(origin: Origin, actor: Actor, result: UndoResult) -> None:
+    """The background has taken back what a job wrote."""
+    job = Job.objects.select_related("organization").filter(origin=origin).first()
+    if job is not None:
+        note_undone(job, actor, result)

@@ -20,7 +20,7 @@ from apps.kernel.errors import HubError
 from apps.records import selectors
 from apps.records.admin.columns import changed_values, title_of
 from apps.records.models import Change, Dataset, Origin, Record
-from apps.records.services import history
+from apps.records.services import history, undoing
 
 RECENT = 25
 AT_ONCE = 5000
@@ -187,13 +187,14 @@ class OriginAdmin(HubModelAdmin):
         changes = Change.objects.filter(origin=origin)
         standing = changes.filter(undone_by=None)
         count = capped_count(standing, AT_ONCE)
-        may_undo = allows(request, "records:write") and 0 < count <= AT_ONCE
+        ordered = undoing.at_work(origin)
+        may_undo = allows(request, "records:write") and count > 0 and ordered is None
         if request.method == "POST":
             if not allows(request, "records:write"):
                 raise PermissionDenied
             return self._undo(request, origin, may_undo)
         foretold = None
-        if may_undo and "preview" in request.GET:
+        if may_undo and count <= AT_ONCE and "preview" in request.GET:
             foretold = history.undo(origin=origin, actor=request.actor, dry_run=True)  # type: ignore[attr-defined]
         latest = changes.select_related("dataset", "record").order_by("-id")[:RECENT]
         context = {
@@ -210,6 +211,7 @@ class OriginAdmin(HubModelAdmin):
             "too_many": count > AT_ONCE,
             "limit": AT_ONCE,
             "may_undo": may_undo,
+            "ordered": ordered,
             "foretold": foretold,
             "foretold_conflicts": foretold.conflicts[:50] if foretold else [],
             "rows": [
@@ -229,10 +231,13 @@ class OriginAdmin(HubModelAdmin):
         if not may_undo:
             raise Http404("There is nothing to take back here.")
         try:
-            result = history.undo(origin=origin, actor=request.actor)  # type: ignore[attr-defined]
+            result = undoing.undo(origin=origin, actor=request.actor)  # type: ignore[attr-defined]
         except HubError as error:
             messages.error(request, error.detail)
         else:
+            if result.in_background:
+                messages.success(request, f"{result.total:,} changes are taken back in the background.")
+                return HttpResponseRedirect(self.object_url(origin))
             messages.success(request, f"{result.reverted:,} changes were taken back.")
             if result.refused:
                 messages.warning(

@@ -142,6 +142,8 @@ class UndoResultSerializer(serializers.Serializer[Any]):
     dry_run = serializers.BooleanField()
     reverted = serializers.IntegerField()
     refused = serializers.IntegerField()
+    in_background = serializers.BooleanField(help_text="It goes on; the numbers are those so far.")
+    total = serializers.IntegerField(help_text="Changes to take back.")
     conflicts = UndoConflictSerializer(many=True)
 
 

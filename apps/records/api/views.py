@@ -26,7 +26,7 @@ from apps.records.api.serializers import (
     UndoResultSerializer,
 )
 from apps.records.models import Dataset, Mapping, Origin, Record
-from apps.records.services import datasets, history, mappings
+from apps.records.services import datasets, mappings, undoing
 
 
 class DatasetViewSet(HubViewSet):
@@ -181,11 +181,13 @@ class OriginViewSet(HubViewSet):
     def undo(self, request: Request, id: str) -> Response:
         """Take back everything that an origin wrote
 
-        Records that somebody else changed later stay as they are and are listed in `conflicts`.
+        Records that somebody else changed later stay as they are and are listed in `conflicts`. What is too
+        much for one request goes on in the background: `in_background` is true then, and asking again tells
+        how far it is.
         """
         origin = self.get_object()
         dry_run = self.validated()["dry_run"]
-        result = history.undo(origin=origin, actor=self.actor, dry_run=dry_run)
+        result = undoing.undo(origin=origin, actor=self.actor, dry_run=dry_run)
         conflicts = [
             {"record": Record(id=item.record_id).public_id, "key": item.key, "reason": item.reason}
             for item in result.conflicts
@@ -195,6 +197,8 @@ class OriginViewSet(HubViewSet):
                 "dry_run": dry_run,
                 "reverted": result.reverted,
                 "refused": result.refused,
+                "in_background": result.in_background,
+                "total": result.total if result.in_background else result.reverted + result.refused,
                 "conflicts": conflicts,
             }
         )

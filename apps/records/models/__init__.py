@@ -1,5 +1,5 @@
 from apps.records.models.datasets import Dataset, DatasetCount, Mapping
-from apps.records.models.history import Change, Origin
+from apps.records.models.history import Change, Origin, Undoing
 from apps.records.models.links import Link
 from apps.records.models.records import KEY_LENGTH, SLOTS, Record, RecordKey, SeenRecord
 
@@ -15,4 +15,5 @@ __all__ = [
     "Record",
     "RecordKey",
     "SeenRecord",
+    "Undoing",
 ]

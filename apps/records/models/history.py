@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import models
 
+from apps.kernel.leases import Leased
 from apps.kernel.models import TimeOrdered
 from apps.records.models.json import JSONText
 
@@ -35,6 +36,47 @@ class Origin(TimeOrdered):
 
     def __str__(self) -> str:
         return self.label or f"{self.kind} {self.ref}"
+
+
+class Undoing(TimeOrdered, Leased):
+    """The order to take back all that an origin wrote, and how far that is: work for the background.
+
+    `position` is the change before which the next page ends. Each page settles it together with its writes.
+    """
+
+    PREFIX = "und"
+
+    organization = models.ForeignKey(
+        "tenants.Organization", on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    origin = models.ForeignKey(Origin, on_delete=models.CASCADE, related_name="undoings")
+    actor_kind = models.CharField(max_length=16)
+    actor_ref = models.CharField(max_length=120)
+    actor_label = models.CharField(max_length=200, blank=True)
+    total = models.PositiveIntegerField(default=0, help_text="Changes that stood when it was ordered.")
+    reverted = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+    conflicts = models.JSONField(default=list, blank=True)
+    position = models.UUIDField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(default=0, help_text="Times in a row that it got no page further.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=500, blank=True, help_text="Why it was given up.")
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["origin"], name="undoing_one_at_a_time", condition=models.Q(finished_at=None)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Undo of {self.origin}"
+
+    @property
+    def percent(self) -> int:
+        return min(100, 100 * (self.reverted + self.refused) // self.total) if self.total else 0
 
 
 class ChangeQuerySet(models.QuerySet["Change"]):

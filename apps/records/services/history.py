@@ -38,11 +38,16 @@ class UndoConflict:
 
 @dataclass(slots=True)
 class UndoResult:
-    """How many changes were taken back, how many were in the way, and the first of those."""
+    """How many changes were taken back, how many were in the way, and the first of those.
+
+    `in_background` says that it goes on, and that these are the numbers so far, of `total`.
+    """
 
     reverted: int = 0
     refused: int = 0
     conflicts: list[UndoConflict] = field(default_factory=list)
+    in_background: bool = False
+    total: int = 0
 
 
 class _DryRunDone(Exception):
@@ -65,18 +70,23 @@ def undo(*, origin: Origin, actor: Actor, dry_run: bool = False) -> UndoResult:
     except _DryRunDone:
         return result
     with transaction.atomic():
-        if not result.refused:
-            Origin.objects.filter(pk=origin.pk).update(undone_at=timezone.now())
-        entries.record(
-            organization=origin.organization,
-            actor=actor,
-            action="records.undone",
-            object_type="origin",
-            object_ref=f"{origin.kind}:{origin.ref}",
-            object_label=str(origin),
-            changes={"reverted": [None, result.reverted], "refused": [None, result.refused]},
-        )
+        finish(origin, actor, result)
     return result
+
+
+def finish(origin: Origin, actor: Actor, result: UndoResult) -> None:
+    """Note what was taken back, in the caller's transaction, and tell those to whom the origin belongs."""
+    if not result.refused:
+        Origin.objects.filter(pk=origin.pk).update(undone_at=timezone.now())
+    entries.record(
+        organization=origin.organization,
+        actor=actor,
+        action="records.undone",
+        object_type="origin",
+        object_ref=f"{origin.kind}:{origin.ref}",
+        object_label=str(origin),
+        changes={"reverted": [None, result.reverted], "refused": [None, result.refused]},
+    )
 
 
 class Taken(NamedTuple):
