@@ -39,15 +39,17 @@ def sniff(sample: Sequence[str], wanted: str | None = None) -> Dialect:
 
 
 def _best(lines: Sequence[str]) -> str:
-    best, best_share = ",", 0.0
+    best, best_fit = ",", (0.0, False)
     for delimiter in DELIMITERS:
         widths = [len(cells) for cells in records(lines, Dialect(delimiter)) if any(cells)]
         wide = Counter(width for width in widths if width > 1)
         if not wide:
             continue
-        share = round(max(wide.values()) / len(widths), 2)
-        if share > best_share:
-            best, best_share = delimiter, share
+        usual, times = wide.most_common(1)[0]
+        # What stands in the same place of every row, but not in the header, is part of a text.
+        fit = round(times / len(widths), 2), widths[0] == usual
+        if fit > best_fit:
+            best, best_fit = delimiter, fit
     return best
 
 

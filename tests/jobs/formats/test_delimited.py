@@ -101,6 +101,11 @@ def test_delimiters_are_found(delimiter: str) -> None:
     assert values(table) == [["1", "A B C", "2"]]
 
 
+def test_a_character_of_the_same_text_in_every_row_is_no_delimiter() -> None:
+    content = "id,name,notes\n" + "".join(f'{n},Company {n},"Pays on time; call first."\n' for n in range(300))
+    assert opened(content).findings.delimiter == ","
+
+
 def test_semicolons_win_over_decimal_commas() -> None:
     table = opened("id;price;weight\n1;1,50;2,5\n2;3,00;1,0\n")
     assert table.findings.delimiter == ";"
