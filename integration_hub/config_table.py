@@ -269,7 +269,7 @@ VARIABLES: tuple[Variable, ...] = (
         "API",
         "Requests per hour for keys and applications without limits of their own; 0 means no limit.",
         values.whole(0, 100_000_000),
-        "36000",
+        "1000000",
     ),
     Variable(
         "HUB_LIMITS_WHEN_DOWN",

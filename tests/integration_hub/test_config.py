@@ -42,7 +42,7 @@ def test_without_any_variable_the_hub_is_embedded_and_keeps_all_under_var() -> N
     assert (config.hub_base_url, config.hub_port) == ("http://127.0.0.1:8000", 8000)
     assert config.allowed_hosts == ("127.0.0.1", "localhost", "[::1]")
     assert (config.redis_url, config.celery_broker_url) == ("", "")
-    assert (config.webhook_max_retries, config.api_rate_limit) == (None, 36000)
+    assert (config.webhook_max_retries, config.api_rate_limit) == (None, 1_000_000)
 
 
 def test_a_postgresql_address_makes_it_distributed() -> None:
