@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+from typing import Any
+
 from django.apps import AppConfig
 
 
@@ -5,3 +8,16 @@ class AuditConfig(AppConfig):
     name = "apps.audit"
     label = "audit"
     verbose_name = "Audit"
+
+    def ready(self) -> None:
+        from apps.kernel import deeds
+
+        deeds.listen(_record)
+
+
+def _record(action: str, changes: Mapping[str, Any]) -> None:
+    from apps.audit.services import entries
+    from apps.tenants.principals import Actor
+
+    actor = Actor("command", action.partition(".")[0], "manage.py")
+    entries.record(organization=None, actor=actor, action=action, changes=changes)

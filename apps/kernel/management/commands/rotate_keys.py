@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.kernel import deeds
 from apps.kernel.crypto import rotation
 from apps.kernel.crypto.errors import KeyRingError
 from apps.kernel.crypto.keyring import get_keyring
@@ -43,6 +44,10 @@ class Command(BaseCommand):
             ring = get_keyring()
         except KeyRingError as exc:
             raise CommandError(exc.detail) from None
+        moved = sum(model.reencrypted for model in counts)
+        if result["added"] or result["dropped"] or moved:
+            told = {"added": [None, result["added"]], "dropped": [result["dropped"], None]}
+            deeds.tell("keyring.rotated", {**told, "reencrypted": [None, moved]})
         failed = [line for model in counts for line in model.failed]
         result |= {
             "active": ring.active_id,

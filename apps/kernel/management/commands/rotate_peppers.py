@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.kernel import deeds
 from apps.kernel.crypto import peppers
 from apps.kernel.crypto.errors import KeyRingError
 from apps.kernel.crypto.hashing import get_peppers
@@ -36,6 +37,10 @@ class Command(BaseCommand):
             ring = get_peppers()
         except KeyRingError as exc:
             raise CommandError(exc.detail) from None
+        if result["added"] or result["dropped"]:
+            deeds.tell(
+                "peppers.rotated", {"added": [None, result["added"]], "dropped": [result["dropped"], None]}
+            )
         needed = peppers.in_use()
         result |= {
             "active": ring.active_id,
