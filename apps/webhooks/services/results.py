@@ -174,7 +174,20 @@ def _note_health(outcomes: Sequence[Outcome], now: datetime) -> None:
     if rest:
         rows = WebhookEndpoint.objects.select_related("organization").filter(pk__in=rest).order_by("pk")
         for endpoint in rows.select_for_update(of=("self",), no_key=True):
+            if endpoint.removed_at is not None or endpoint.status == EndpointStatus.INACTIVE:
+                _leave(by_endpoint[endpoint.pk], now)
+                continue
             _note(endpoint, by_endpoint[endpoint.pk], now)
+
+
+def _leave(outcomes: Sequence[Outcome], now: datetime) -> None:
+    """What was on its way when its endpoint was switched off or removed is not tried again."""
+    Delivery.objects.filter(pk__in=[o.job.id for o in outcomes], status=DeliveryStatus.RETRYING).update(
+        status=DeliveryStatus.CANCELLED,
+        next_attempt_at=None,
+        updated_at=now,
+        last_error="The endpoint was switched off.",
+    )
 
 
 def _note(endpoint: WebhookEndpoint, outcomes: Sequence[Outcome], now: datetime) -> None:

@@ -1,0 +1,34 @@
+"""How webhooks are often sent: one Celery task for each delivery, with `requests`, and one row written."""
+
+from __future__ import annotations
+
+import os
+
+import django
+import requests
+from celery import Celery
+
+django.setup()
+
+app = Celery("peer", broker=os.environ.get("BENCH_REDIS_URL", "memory://"))
+app.conf.update(
+    task_default_queue="bench-peer", task_ignore_result=True, broker_connection_retry_on_startup=True
+)
+
+
+@app.task
+def deliver(url: str, data: dict[str, object]) -> None:
+    from apps.webhooks.models import DeliveryAttempt
+
+    answer = requests.post(url, json=data, timeout=10)
+    from django.utils import timezone
+
+    DeliveryAttempt.objects.create(
+        delivery_id="00000000-0000-0000-0000-000000000000",
+        endpoint_id="00000000-0000-0000-0000-000000000000",
+        number=1,
+        is_test=True,
+        started_at=timezone.now(),
+        finished_at=timezone.now(),
+        status_code=answer.status_code,
+    )
