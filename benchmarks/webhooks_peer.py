@@ -10,7 +10,9 @@ from celery import Celery
 
 django.setup()
 
-app = Celery("peer", broker=os.environ.get("BENCH_REDIS_URL", "memory://"))
+# Not the current app: the hub's own doorbells must not ring here.
+BROKER = os.environ.get("BENCH_REDIS_URL") or os.environ.get("TEST_REDIS_URL") or "memory://"
+app = Celery("peer", broker=BROKER, set_as_current=False)
 app.conf.update(
     task_default_queue="bench-peer", task_ignore_result=True, broker_connection_retry_on_startup=True
 )
