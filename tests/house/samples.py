@@ -27,7 +27,7 @@ IDENTIFIERS = frozenset(
 # What a model needs beyond its types for its rows to be possible.
 POSSIBLE: dict[str, dict[str, Any]] = {
     "connectors.SyncJob": {"status": "completed"},
-    "records.Change": {"before": {"name": ATTACK}, "after": {"name": f"{ATTACK}!"}},
+    "records.Change": {"before": {"name": ATTACK}, "written": {"name": f"{ATTACK}!"}},
 }
 _numbers = itertools.count(1)
 

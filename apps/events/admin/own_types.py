@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
 from apps.events.models import OwnEventType
 from apps.events.services import own_types
@@ -67,7 +67,7 @@ class OwnEventTypeAdmin(HubModelAdmin):
             json_block(one.schema, title=f"version {one.version}, {one.created_at:%Y-%m-%d %H:%M}")
             for one in obj.versions.all()[:20]
         ]
-        return format_html("{}" * len(blocks), *blocks)
+    return format_html_join("", "{}", ((block,) for block in blocks))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any | None = None) -> Any:
         return ("earlier",) if obj is None else ("name", "earlier")
