@@ -67,7 +67,7 @@ class OwnEventTypeAdmin(HubModelAdmin):
             json_block(one.schema, title=f"version {one.version}, {one.created_at:%Y-%m-%d %H:%M}")
             for one in obj.versions.all()[:20]
         ]
-    return format_html_join("", "{}", ((block,) for block in blocks))
+        return format_html_join("", "{}", ((block,) for block in blocks))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any | None = None) -> Any:
         return ("earlier",) if obj is None else ("name", "earlier")

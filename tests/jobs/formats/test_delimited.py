@@ -102,7 +102,8 @@ def test_delimiters_are_found(delimiter: str) -> None:
 
 
 def test_a_character_of_the_same_text_in_every_row_is_no_delimiter() -> None:
-    content = "id,name,notes\n" + "".join(f'{n},Company {n},"Pays on time; call first."\n' for n in range(300))
+    rows = [f'{n},Company {n},"Pays on time; call first."\n' for n in range(300)]
+    content = "id,name,notes\n" + "".join(rows)
     assert opened(content).findings.delimiter == ","
 
 
