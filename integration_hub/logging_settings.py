@@ -30,6 +30,10 @@ def logging_settings(config: Config) -> dict[str, Any]:
             "django.server": {"level": "INFO", "handlers": [], "propagate": True},
             # SQL with its parameters would carry secrets into the log, whatever the level.
             "django.db.backends": {"level": "INFO"},
+            # These tell at level DEBUG of the tokens and codes that they hand out.
+            "oauthlib": {"level": "INFO"},
+            "requests_oauthlib": {"level": "INFO"},
+            "oauth2_provider": {"level": "INFO"},
             "celery": {"level": config.log_level},
             # One line per task received and done says nothing when doorbells ring every five seconds.
             "celery.worker.strategy": {"level": "WARNING"},

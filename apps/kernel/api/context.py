@@ -7,6 +7,7 @@ import re
 from contextvars import ContextVar
 
 from apps.kernel import ids
+from apps.kernel.redaction import redact_text
 
 request_id: ContextVar[str] = ContextVar("hub_request_id", default="")
 
@@ -15,8 +16,8 @@ _ACCEPTABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:\-]{7,63}", re.ASCII)
 
 
 def accept_request_id(given: str | None) -> str:
-    """The caller's X-Request-ID if it is fit for logs and headers, else a new one."""
-    if given and _ACCEPTABLE.fullmatch(given):
+    """The caller's X-Request-ID if it is fit for logs and headers and no secret, else a new one."""
+    if given and _ACCEPTABLE.fullmatch(given) and redact_text(given) == given:
         return given
     return ids.public("req", ids.uuid7_int())
 

@@ -106,7 +106,8 @@ def test_a_missing_scope_is_named(acme: Any) -> None:
     response = client_of(acme, scopes=["projects:read"]).post(PROJECTS, {"name": "x"}, format="json")
     assert response.status_code == 403
     assert "projects:write" in response.json()["detail"]
-    assert response["WWW-Authenticate"] == 'Bearer error="insufficient_scope", scope="projects:write"'
+    challenge = 'Bearer realm="Integration Hub", error="insufficient_scope", scope="projects:write"'
+    assert response["WWW-Authenticate"] == challenge
     assert Project.objects.count() == 0
 
 

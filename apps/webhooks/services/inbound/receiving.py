@@ -9,7 +9,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +40,8 @@ OTHER_PATH = "/api/webhooks/receive/"
 BELL_EVERY = 0.5
 # Signatures are no secrets: they are worth nothing without the key, and they are the proof.
 _SHOWN = ("signature", "-sig", "hmac")
+# A shorter secret would tear holes into texts that happen to hold it.
+_SHORTEST = 8
 KEPT_HEADERS = 60
 
 
@@ -126,7 +128,7 @@ def _plain(scheme: Scheme, receiver: InboundReceiver, message: Message, keys: Ke
             receiver,
             reason=error.detail,
             remote_ip=call.remote_ip,
-            headers=kept_headers(message.headers),
+            headers=kept_headers(message.headers, keys.secrets),
             body=message.body,
         )
         refused = scheme.refused
@@ -138,7 +140,7 @@ def _plain(scheme: Scheme, receiver: InboundReceiver, message: Message, keys: Ke
         return _echoing(scheme, message, Reply(asked.status, asked.body, asked.content_type))
     if message.method != "POST":
         raise NotFound("This address takes POST requests.")
-    store(scheme=scheme, receiver=receiver, reader=reader, proof=proof, call=call)
+    store(scheme=scheme, receiver=receiver, reader=reader, proof=proof, call=call, secrets=keys.secrets)
     answer = scheme.accepted
     return _echoing(scheme, message, Reply(answer.status, answer.body.encode(), answer.content_type))
 
@@ -153,7 +155,7 @@ def _business(scheme: Scheme, receiver: InboundReceiver, message: Message, keys:
             receiver,
             reason=error.detail,
             remote_ip=call.remote_ip,
-            headers=kept_headers(message.headers),
+            headers=kept_headers(message.headers, keys.secrets),
             body=message.body,
         )
         return Reply(200, desk.unauthorized(message), "application/json; charset=utf-8")
@@ -171,6 +173,7 @@ def _business(scheme: Scheme, receiver: InboundReceiver, message: Message, keys:
             external_id=outcome.external_id,
             response=outcome.response,
             done="" if outcome.changed else "Answered at once; nothing was changed by it.",
+            secrets=keys.secrets,
         )
     return Reply(200, outcome.body, "application/json; charset=utf-8")
 
@@ -195,10 +198,11 @@ def store(
     external_id: str | None = None,
     response: Any = None,
     done: str = "",
+    secrets: Collection[str] = (),
 ) -> InboundWebhook | None:
     """Write the row and ring for a worker; None if the same event is there already.
 
-    `done` says why nothing is left to do for it.
+    `done` says why nothing is left to do for it; `secrets` are masked wherever they stand.
     """
     message = reader.message
     external = reading.event_id(scheme, reader) if external_id is None else external_id
@@ -212,12 +216,12 @@ def store(
         external_id=external[:200],
         method=message.method,
         query=redact_text(message.query)[:2000],
-        headers=kept_headers(message.headers),
+        headers=kept_headers(message.headers, secrets),
         content_type=message.headers.get("content-type", "")[:120].replace("\x00", ""),
         body=message.body,
         size=len(message.body),
         remote_ip=call.remote_ip,
-        signature=proof.signature[:1000],
+        signature=without(secrets, proof.signature)[:1000],
         signature_verified=True,
         response=response,
         status="completed" if done else "pending",
@@ -263,11 +267,21 @@ def _insert(row: InboundWebhook) -> bool:
         return bool(cursor.rowcount)
 
 
-def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def without(secrets: Collection[str], text: str) -> str:
+    """The text with these secrets masked: a provider set up wrongly sends its secret as a signature."""
+    for secret in secrets:
+        if len(secret) >= _SHORTEST:
+            text = text.replace(secret, MASK)
+    return text
+
+
+def kept_headers(headers: Mapping[str, str], secrets: Collection[str] = ()) -> dict[str, str]:
     """Headers as they are stored: secrets masked, at most KEPT_HEADERS, nothing that a database refuses."""
     kept = {}
     for name, value in list(headers.items())[:KEPT_HEADERS]:
-        text = str(value)[:2000].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+        text = (
+            without(secrets, str(value))[:2000].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+        )
         signature = any(part in name for part in _SHOWN)
         secret = name in ("cookie", "authorization", "proxy-authorization") or is_secret_name(name)
         kept[name[:100]] = MASK if secret and not signature else text if signature else redact_text(text)
