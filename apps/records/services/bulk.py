@@ -22,6 +22,7 @@ from apps.records.services import wire
 
 CHUNK = 900  # keys per IN list: SQLite before 3.32 took 999 variables
 
+EMPTY_BYTES = "''"  # as both databases read it where bytes are expected
 Cell = str | int | bytes | dt.datetime | None
 
 

@@ -88,17 +88,26 @@ def by_keys(dataset: Dataset, keys: Sequence[str], *, with_data: bool = False) -
     }
 
 
-def hashes_by_keys(dataset: Dataset, keys: Sequence[str], *, with_ids: bool) -> dict[str, tuple[bytes, str]]:
-    """Key → content hash (empty for a deleted record) and id (empty unless asked for: it costs)."""
+def hashes_by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, bytes]:
+    """Key → content hash, empty for a deleted record."""
+    return dict(
+        bulk.rows_in(
+            f"SELECT key, CASE WHEN deleted_at IS NULL THEN content_hash ELSE {bulk.EMPTY_BYTES} END "  # noqa: S608
+            "FROM records_record WHERE dataset_id = %s AND key {keys}",
+            [bulk.hex_of(dataset.pk)],
+            keys,
+        )
+    )
+
+
+def ids_by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, str]:
+    """Key → record."""
     found = bulk.rows_in(
-        f"SELECT key, CASE WHEN deleted_at IS NULL THEN content_hash END{', id' if with_ids else ''} "  # noqa: S608
-        "FROM records_record WHERE dataset_id = %s AND key {keys}",
+        "SELECT key, id FROM records_record WHERE dataset_id = %s AND key {keys}",
         [bulk.hex_of(dataset.pk)],
         keys,
     )
-    if with_ids:
-        return {key: (digest or b"", bulk.hex_of(record)) for key, digest, record in found}
-    return {key: (digest or b"", "") for key, digest in found}
+    return {key: bulk.hex_of(record) for key, record in found}
 
 
 def beyond_all(dataset: Dataset, keys: Sequence[str]) -> bool:
@@ -157,7 +166,13 @@ def _distinct_keys(dataset: Dataset, rows: Sequence[Data]) -> list[str] | None:
 
 
 def pack_ahead(
-    prepared: Prepared, dataset: Dataset, origin: Origin, defaults: Mapping[str, Any], *, journal: bool
+    prepared: Prepared,
+    dataset: Dataset,
+    origin: Origin,
+    defaults: Mapping[str, Any],
+    *,
+    journal: bool,
+    slots: bool,
 ) -> None:
     """Pack all rows as new records, if each would be one as it stands."""
     mapped = prepared.mapped
@@ -168,7 +183,7 @@ def pack_ahead(
     keys: list[str | None] = list(prepared.keys)
     creates = Creates(keys, prepared.data, prepared.bodies, prepared.hashes)
     creates.number()
-    creates.packed = pack(creates, dataset, origin, timezone.now(), journal=journal)
+    creates.packed = pack(creates, dataset, origin, timezone.now(), journal=journal, slots=slots)
     prepared.creates = creates
 
 
@@ -271,9 +286,12 @@ class Plan:
         For rows with distinct keys, which only their own values can stand against.
         """
         replacing = self.mode is Mode.REPLACE
-        found = {}
-        if not beyond_all(self.dataset, keys):
-            found = hashes_by_keys(self.dataset, keys, with_ids=replacing)
+        found = {} if beyond_all(self.dataset, keys) else hashes_by_keys(self.dataset, keys)
+        ids = ids_by_keys(self.dataset, list(found)) if replacing and found else {}
+        if self.mode is not Mode.CREATE and list(map(found.get, keys)) == rows.hashes:
+            self.met += ids.values()
+            self.outcome.unchanged += len(keys)
+            return []
         if not found and rows.creates is not None and self.mode is not Mode.UPDATE:
             self._swift_all(rows, rows.creates)
             return []
@@ -295,10 +313,10 @@ class Plan:
                         creates.add(key, data[n], bodies[n], digests[n])
                     self.sample(numbers[n], CREATED, key, {}, creates.data[-1])
                     continue
-            elif held[0] == digests[n] and self.mode is not Mode.CREATE:
+            elif held == digests[n] and self.mode is not Mode.CREATE:
                 same += 1
                 if replacing:
-                    self.met.append(held[1])
+                    self.met.append(ids[key])
                 continue
             others.append(
                 Row(numbers[n], values[n], missing[n], None, "", key, data[n], bodies[n], digests[n])

@@ -88,6 +88,7 @@ class Batch:
     origin: Origin
     creates: Creates = field(default_factory=Creates)
     changes: list[Write] = field(default_factory=list)  # updated, restored, deleted
+    slots: bool = True  # off where nothing will search by them: a dry run
 
     def __len__(self) -> int:
         return len(self.creates) + len(self.changes)
@@ -102,7 +103,15 @@ def slot_columns(dataset: Dataset, rows: Sequence[Data]) -> list[Column]:
     return columns
 
 
-def pack(creates: Creates, dataset: Dataset, origin: Origin, now: dt.datetime, *, journal: bool) -> Packets:
+def pack(
+    creates: Creates,
+    dataset: Dataset,
+    origin: Origin,
+    now: dt.datetime,
+    *,
+    journal: bool,
+    slots: bool = True,
+) -> Packets:
     """What is written of new records, made where no database is needed. They must be numbered."""
     columns = [
         Column("id", creates.ids),
@@ -114,7 +123,7 @@ def pack(creates: Creates, dataset: Dataset, origin: Origin, now: dt.datetime, *
         Column("version", 1),
         Column("created_at", now),
         Column("updated_at", now),
-        *slot_columns(dataset, creates.data),
+        *(slot_columns(dataset, creates.data) if slots else ()),
     ]
     count = len(creates)
     packed = bulk.pack(Record, columns, count)
@@ -165,7 +174,9 @@ def apply(batch: Batch, *, journal: bool = True) -> None:
     creates = batch.creates
     if len(creates):
         creates.number()
-        packed = creates.packed or pack(creates, batch.dataset, batch.origin, now, journal=journal)
+        packed = creates.packed or pack(
+            creates, batch.dataset, batch.origin, now, journal=journal, slots=batch.slots
+        )
         bulk.send(packed.records)
         _hold_keys(batch.dataset, creates.ids, creates.data)
         if packed.changes is not None:
@@ -226,7 +237,7 @@ def _change(batch: Batch, now: dt.datetime) -> None:
                 Column("version", [w.version for w in writes]),
                 Column("updated_at", now),
                 Column("deleted_at", None),
-                *slot_columns(batch.dataset, [w.data for w in writes]),
+                *(slot_columns(batch.dataset, [w.data for w in writes]) if batch.slots else ()),
             ]
         bulk.update(Record, records, columns)
         if not gone:

@@ -131,6 +131,7 @@ class _Run:
         self.finder = Finder(dataset.organization)
         self.creating = True  # whether the last batch created everything: what to pack ahead
         self.origin = Origin()
+        self.slots = not dry_run or mapper.needs_lookup
 
     def all(
         self,
@@ -207,7 +208,14 @@ class _Run:
     def _prepare(self, mapped: MappedBatch) -> Prepared:
         prepared = prepare(mapped, self.dataset)
         if self.creating and self.swift and self.mode is not Mode.UPDATE and len(mapped.rows) >= PACKED_FROM:
-            pack_ahead(prepared, self.dataset, self.origin, self.mapper.defaults, journal=not self.dry_run)
+            pack_ahead(
+                prepared,
+                self.dataset,
+                self.origin,
+                self.mapper.defaults,
+                journal=not self.dry_run,
+                slots=self.slots,
+            )
         return prepared
 
     def one(self, part: list[Any], prepared: Prepared, number: int, origin: Origin) -> BatchOutcome:
@@ -236,7 +244,7 @@ class _Run:
         keys = prepared.keys
         if not self.swift or keys is None:
             return None
-        batch = Batch(self.dataset, origin)
+        batch = Batch(self.dataset, origin, slots=self.slots)
         plan = self._plan(batch, outcome)
         others = plan.swift(prepared, keys)
         self.creating = len(batch.creates) == len(keys)
@@ -290,7 +298,7 @@ class _Run:
             rest = later
 
     def _write(self, rows: list[Row], origin: Origin, outcome: BatchOutcome) -> None:
-        batch = Batch(self.dataset, origin)
+        batch = Batch(self.dataset, origin, slots=self.slots)
         plan = self._plan(batch, outcome)
         found = by_keys(
             self.dataset,
