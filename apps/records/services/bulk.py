@@ -128,7 +128,9 @@ def update(model: type[models.Model], ids: Sequence[str], columns: Sequence[Colu
     table, types = quote(model._meta.db_table), _types(model, connection.vendor)
     constants = [c for c in columns if _is_constant(c.values)]
     varying = [c for c in columns if not _is_constant(c.values)]
-    if is_postgres():
+    if not varying and not is_postgres():
+        _set_all(table, ids, constants, types)
+    elif is_postgres():
         sets = [f"{quote(c.name)} = %s" for c in constants] + [
             f"{quote(c.name)} = v.{quote(c.name)}" for c in varying
         ]
@@ -155,6 +157,19 @@ def update(model: type[models.Model], ids: Sequence[str], columns: Sequence[Colu
         )
         with connection.cursor() as cursor:
             cursor.executemany(f"UPDATE {table} SET {', '.join(sets)} WHERE id = %s", list(rows))  # noqa: S608
+
+
+def _set_all(table: str, ids: Sequence[str], columns: Sequence[Column], types: dict[str, str]) -> None:
+    """The same values for all rows, on SQLite: a few statements instead of one per row."""
+    quote = connection.ops.quote_name
+    sets = ", ".join(f"{quote(c.name)} = %s" for c in columns)
+    values = [next(iter(_cells(c, 1, types[c.name]))) for c in columns]
+    keys = list(_cells(Column("id", ids), len(ids), "char"))
+    with connection.cursor() as cursor:
+        for start in range(0, len(keys), CHUNK):
+            part = keys[start : start + CHUNK]
+            marks = ", ".join(["%s"] * len(part))
+            cursor.execute(f"UPDATE {table} SET {sets} WHERE id IN ({marks})", [*values, *part])  # noqa: S608
 
 
 def _element(kind: str) -> str:

@@ -91,7 +91,7 @@ class Reader:
             return
         now = timezone.now()
         known = {
-            remote: (bulk.hex_of(link), bulk.hex_of(record), version, gone)
+            remote: (bulk.hex_of(link), bulk.hex_of(record), version, bool(gone))
             for remote, link, record, version, gone in bulk.rows_in(
                 "SELECT remote_id, id, record_id, remote_version, gone_at IS NOT NULL FROM records_link "
                 "WHERE organization_id = %s AND source = %s AND stream = %s AND remote_id {keys}",
@@ -99,8 +99,17 @@ class Reader:
                 [row.remote_id for row, _ in touched],
             )
         }
-        fresh = [(row, record) for row, record in touched if row.remote_id not in known]
-        old = [(row, record, known[row.remote_id][0]) for row, record in touched if row.remote_id in known]
+        fresh: list[tuple[Row, str]] = []
+        old: list[tuple[Row, str, str]] = []
+        same: list[str] = []
+        for row, record in touched:
+            tied = known.get(row.remote_id)
+            if tied is None:
+                fresh.append((row, record))
+            elif tied[1:] == (record, row.remote_version, False):
+                same.append(tied[0])
+            else:
+                old.append((row, record, tied[0]))
         if fresh:
             bulk.insert(
                 Link,
@@ -129,3 +138,4 @@ class Reader:
                     Column("gone_at", None),
                 ],
             )
+        bulk.update(Link, same, [Column("last_seen_at", now)])
