@@ -58,12 +58,15 @@ class Config:
     hub_allow_http: bool
     log_level: str
     log_format: str
+    hub_metrics_token: str = field(repr=False)
     time_zone: str
     webhook_max_retries: int | None
     webhook_retry_delay: int | None
     webhook_backoff_factor: float | None
     webhook_timeout: int | None
     webhook_secret: str = field(repr=False)
+    webhook_body_days: int
+    webhook_attempt_days: int
     api_key_expiry: int
     api_key_prefix: str
     api_rate_limit: int
@@ -131,6 +134,7 @@ def _derive(found: dict[str, Any]) -> Config:
             "hub_encryption_keys": found["hub_encryption_keys"] or "",
             "hub_peppers": found["hub_peppers"] or "",
             "webhook_secret": found["webhook_secret"] or "",
+            "hub_metrics_token": found["hub_metrics_token"] or "",
             "hub_workers": found["hub_workers"] or (1 if embedded else 2),
             "hub_worker_concurrency": found["hub_worker_concurrency"] or (8 if embedded else 4),
         }

@@ -211,6 +211,16 @@ VARIABLES: tuple[Variable, ...] = (
         "INFO",
     ),
     Variable(
+        "HUB_METRICS_TOKEN",
+        "Logs",
+        "Bearer token that Prometheus shows at /metrics, which tells numbers of all organizations. Without "
+        "it there is no such page.",
+        values.secret,
+        "no metrics",
+        derived=True,
+        secret=True,
+    ),
+    Variable(
         "LOG_FORMAT", "Logs", "text for people, json for machines.", values.one_of("text", "json"), "text"
     ),
     Variable("TIME_ZONE", "Logs", "Zone in which the admin shows times.", values.time_zone, "UTC"),
@@ -255,6 +265,21 @@ VARIABLES: tuple[Variable, ...] = (
         "one is made for each endpoint",
         derived=True,
         secret=True,
+    ),
+    Variable(
+        "WEBHOOK_BODY_DAYS",
+        "Webhooks",
+        "Days until the messages of finished deliveries and what receivers answered are forgotten; the "
+        "deliveries stay. 0 means never.",
+        values.whole(0, 36500),
+        "30",
+    ),
+    Variable(
+        "WEBHOOK_ATTEMPT_DAYS",
+        "Webhooks",
+        "Days until the tries at finished deliveries are forgotten; 0 means never.",
+        values.whole(0, 36500),
+        "90",
     ),
     Variable(
         "API_KEY_EXPIRY",

@@ -53,6 +53,8 @@ LIMITS_LEGACY_HEADERS = HUB.hub_legacy_limit_headers
 WEBHOOK_MAX_RETRIES, WEBHOOK_RETRY_DELAY = HUB.webhook_max_retries, HUB.webhook_retry_delay  # ms; or None
 WEBHOOK_BACKOFF_FACTOR, WEBHOOK_TIMEOUT = HUB.webhook_backoff_factor, HUB.webhook_timeout  # ms; or None
 WEBHOOK_SECRET = HUB.webhook_secret
+WEBHOOK_BODY_DAYS, WEBHOOK_ATTEMPT_DAYS = HUB.webhook_body_days, HUB.webhook_attempt_days  # 0: for ever
+HUB_METRICS_TOKEN = HUB.hub_metrics_token  # empty: no metrics
 BACKUP_S3_BUCKET = HUB.backup_s3_bucket
 # Key ring and peppers: the variable's text where it is set, else the embedded mode's file.
 HUB_ENCRYPTION_KEYS, HUB_PEPPERS_JSON = HUB.hub_encryption_keys, HUB.hub_peppers

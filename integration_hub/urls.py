@@ -6,11 +6,14 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
+from integration_hub import metrics
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(url="/admin/"), name="home"),
     path("admin/", admin.site.urls),
     path("api/", include("integration_hub.api")),
     path("", include("apps.apikeys.oauth.urls")),
+    path("metrics", metrics.view, name="metrics"),
 ]
 
 handler400 = "apps.kernel.api.handlers.bad_request"

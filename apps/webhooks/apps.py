@@ -9,9 +9,11 @@ class WebhooksConfig(AppConfig):
     def ready(self) -> None:
         from apps.events.catalog import Subscriber, event_types, subscribers
         from apps.events.inbound import Effect, SecretChange, effects, secret_changes
+        from apps.kernel import metrics
         from apps.webhooks.admin import cards
         from apps.webhooks.events import EVENT_TYPES
         from apps.webhooks.inbound import schemes
+        from apps.webhooks.metrics import collect
         from apps.webhooks.services.inbound import effects as own
         from apps.webhooks.services.inbound.receivers import secret_changed
         from apps.webhooks.services.intake import take, wants
@@ -24,3 +26,4 @@ class WebhooksConfig(AppConfig):
         effects.register(Effect("record", "Write records", own.check_record, own.run_record))
         secret_changes.register(SecretChange("webhooks", secret_changed))
         cards.register()
+        metrics.collectors["webhooks"] = collect

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.kernel.background import enqueue
-from apps.webhooks.services import claims, dispatch, fifo, recovery
+from apps.webhooks.services import claims, dispatch, fifo, recovery, tallying
 from apps.webhooks.services.inbound import keeping, processing, watching
 from apps.webhooks.services.solo import turn_in_worker, worker_is_stopping
 
@@ -67,3 +67,9 @@ def inbound_watch() -> None:
 def inbound_retention() -> None:
     """Hourly: old inbound webhooks, counts and samples."""
     keeping.forget_old()
+
+
+@shared_task(name="webhooks.tally", ignore_result=True)
+def tally() -> None:
+    """Every minute: count the attempts that have ended, for the metrics."""
+    tallying.fold()

@@ -8,8 +8,10 @@ from apps.webhooks.models.inbound import (
     InboundWebhook,
     MerchantTransaction,
 )
+from apps.webhooks.models.tallies import AttemptTally, TallyMark
 
 __all__ = [
+    "AttemptTally",
     "BatchItem",
     "Delivery",
     "DeliveryAttempt",
@@ -20,5 +22,6 @@ __all__ = [
     "InboundWebhook",
     "MerchantTransaction",
     "Payload",
+    "TallyMark",
     "WebhookEndpoint",
 ]
