@@ -102,14 +102,8 @@ def test_delimiters_are_found(delimiter: str) -> None:
 
 
 def test_a_character_of_the_same_text_in_every_row_is_no_delimiter() -> None:
-<<<<<<< HEAD
     rows = [f'{n},Company {n},"Pays on time; call first."\n' for n in range(300)]
     content = "id,name,notes\n" + "".join(rows)
-=======
-    content = "id,name,notes\n" + "".join(
-        f'{n},Company {n},"Pays on time; call first."\n' for n in range(300)
-    )
->>>>>>> 770e20b (An unchanged batch is settled in one comparison; a dry run writes no index texts)
     assert opened(content).findings.delimiter == ","
 
 
