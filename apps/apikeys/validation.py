@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -81,15 +81,36 @@ def clean(key: APIKey, *, new: bool = False) -> None:
                 "An endpoint is a method and a path, such as GET /records/*.",
             )
     for n, origin in enumerate(key.allowed_origins):
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+        parts = _split(origin)
+        if (
+            parts is None
+            or parts.scheme not in ("http", "https")
+            or not parts.netloc
+            or parts.path
+            or parts.query
+        ):
             wrong(
                 f"/security/allowed_origins/{n}",
                 "invalid",
                 "An origin is scheme and host, such as https://example.com.",
             )
+    for n, referer in enumerate(key.allowed_referers):
+        if "//" in referer and (_split(referer) is None or "*" in referer.rstrip("*")):
+            wrong(
+                f"/security/allowed_referers/{n}",
+                "invalid",
+                "A referer is a host, such as *.example.com, or the front of an address, such as "
+                "https://example.com/shop/*.",
+            )
     if errors:
         raise InvalidInput(" ".join(error.detail for error in errors[:3]), errors=errors)
+
+
+def _split(address: str) -> SplitResult | None:
+    try:
+        return urlsplit(address)
+    except ValueError:  # http://[
+        return None
 
 
 def _clean_type(key: APIKey, wrong: Any) -> None:

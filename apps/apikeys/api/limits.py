@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from apps.apikeys.limiter.plans import SECOND
 from apps.apikeys.models import APIKey, Application, RateLimit
 from apps.apikeys.principals import subject_of
-from apps.apikeys.services import limits
+from apps.apikeys.services import applications, ceilings, limits
 from apps.apikeys.services.limits import MOST, Target
 from apps.kernel.api.serializers import StrictSerializer
 from apps.kernel.api.views import HubAPIView, find
@@ -115,7 +115,11 @@ class KeyLimitsView(_LimitsView):
     model = APIKey
 
     def target(self, id: str) -> Target:
-        return limits.of_key(find(self.get_queryset().select_related("organization"), id))
+        key = find(self.get_queryset().select_related("organization"), id)
+        ceiling = ceilings.of_calling_key(self.principal)
+        if ceiling is not None and self.request.method == "PUT":
+            ceilings.check(key, ceiling)
+        return limits.of_key(key)
 
     def get(self, request: Request, id: str = "") -> Response:
         """Limits of a key
@@ -127,7 +131,8 @@ class KeyLimitsView(_LimitsView):
     def put(self, request: Request, id: str = "") -> Response:
         """Set the limits of a key
 
-        They replace everything set for it before, and hold from the next call on.
+        They replace everything set for it before, and hold from the next call on. A program sets those of
+        keys that may do no more than itself, and not its own.
         """
         return super().put(request, id)
 
@@ -141,6 +146,8 @@ class ApplicationLimitsView(_LimitsView):
         found = Application.objects.filter(organization=self.organization, client_id=id).first()
         if "\x00" in id or found is None:
             raise NotFound(f"There is no application “{id[:60]}”.")
+        if self.request.method == "PUT":
+            applications.check_held(found, self.principal)
         return limits.of_application(self.organization, found)
 
     def get(self, request: Request, id: str = "") -> Response:

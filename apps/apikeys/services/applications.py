@@ -201,8 +201,16 @@ def check_held(application: Application, by: Principal | None, *, only_if_active
         )
     if isinstance(by, KeyPrincipal):
         held = ceilings.of(by)
-        if any(held.restrictions.values()) or held.require_https:
+        if held.is_restricted:
             raise ScopeNotHeld("A key with restrictions cannot deal with applications, which have none.")
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # https://[ and https://host:99999
+        return False
 
 
 def clean(application: Application) -> None:
@@ -215,8 +223,7 @@ def clean(application: Application) -> None:
     name = application.name
     if not name or len(name) > 120 or any(ord(c) < 32 for c in name):
         wrong("/name", "invalid", "The name that people see when they are asked: 1 to 120 characters.")
-    parts = urlsplit(application.homepage)
-    if application.homepage and (parts.scheme not in ("http", "https") or not parts.hostname):
+    if application.homepage and not _is_web_address(application.homepage):
         wrong("/homepage", "invalid", "A home page is an address with http or https.")
     flows = application.flows
     if not flows or any(flow not in Application.Flow.values for flow in flows):

@@ -53,7 +53,8 @@ def rotate(
     now = timezone.now()
     key = APIKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key.pk)
     if not key.is_active:
-        raise Conflict(f"{key.number} is {key.status} and cannot be rotated. Create a new key instead.")
+        state = KeyStatus.EXPIRED if key.status == KeyStatus.ACTIVE else key.status  # not marked so yet
+        raise Conflict(f"{key.number} is {state} and cannot be rotated. Create a new key instead.")
     _check_overlap(overlap)
     if ceiling is not None:
         ceilings.check(key, ceiling)

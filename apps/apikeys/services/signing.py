@@ -75,7 +75,7 @@ def read(text: str, *, typ: str) -> dict[str, Any] | None:
         return None
     try:
         header = json.loads(base64url_decode(parts[0]))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     if not isinstance(header, dict) or header.get("alg") != ALGORITHM or header.get("typ") != typ:
         return None
@@ -90,7 +90,7 @@ def read(text: str, *, typ: str) -> dict[str, Any] | None:
     try:
         token.deserialize(text, key.open(), alg=ALGORITHM)
         claims = json.loads(token.payload)
-    except (JWException, ValueError, TypeError):
+    except (JWException, ValueError, TypeError, RecursionError):
         return None
     return claims if isinstance(claims, dict) else None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 
 from apps.kernel.api.problems import InternalError, respond
 from apps.kernel.errors import BadRequest, Forbidden, NotFound
@@ -39,8 +40,9 @@ def server_error(request: HttpRequest, *args: Any) -> HttpResponse:
     return defaults.server_error(request)
 
 
+@csrf_exempt
 def api_not_found(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-    """The last route under /api/: nothing else matched."""
+    """The last route under /api/: nothing matched. Programs that misspell addresses send no CSRF token."""
     return respond(
         request, NotFound(f"Nothing answers at {request.path}. The addresses are listed at /api/docs.")
     )

@@ -57,6 +57,8 @@ def test_a_life_over_the_api(client: APIClient, acme: Organization) -> None:
         ({"scopes": ["everything"]}, "/scopes/0"),
         ({"flows": ["password"]}, "/flows/0"),
         ({"homepage": "javascript:alert(1)"}, "/homepage"),
+        ({"homepage": "https://["}, "/homepage"),
+        ({"homepage": "https://example.com:99999"}, "/homepage"),
         ({"client_type": "public", "flows": ["client_credentials"]}, "/flows"),
         ({"allowed_origins": ["*"]}, "/allowed_origins/0"),
         ({"api_version": "v99"}, "/api_version"),

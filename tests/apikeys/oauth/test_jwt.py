@@ -196,6 +196,12 @@ def test_alg_none_is_refused(real: tuple[dict[str, Any], str, str], alg: str) ->
         assert calls(forged, RECORDS).status_code == 401
 
 
+@pytest.mark.parametrize("header", [b"[" * 5000, b'{"a":' * 1400, b"[1]", b"1", b"\xff", b""])
+def test_a_header_that_is_none(real: tuple[dict[str, Any], str, str], header: bytes) -> None:
+    _, text, _ = real
+    assert calls(f"{_b64(header)}.{text.partition('.')[2]}", RECORDS).status_code == 401
+
+
 def test_the_public_key_is_no_shared_secret(real: tuple[dict[str, Any], str, str]) -> None:
     claims, _, kid = real
     key = jwk.JWK(**SigningKey.objects.get().public_jwk)
