@@ -51,6 +51,7 @@ ENTRIES: list[Entry] = [
     Entry("Inbound webhooks that wait to be worked off", "webhooks.inbound_sweep", "webhooks", seconds=5),
     Entry("Providers that have fallen silent", "webhooks.inbound_watch", "maintenance", seconds=300),
     Entry("Old inbound webhooks", "webhooks.inbound_retention", "maintenance", seconds=3600),
+    Entry("Old messages and tries of webhooks", "webhooks.retention", "maintenance", seconds=3600),
     Entry("Attempts of webhooks, counted for the metrics", "webhooks.tally", "maintenance", seconds=60),
     Entry("API keys at the end of their lives", "apikeys.expire_keys", "maintenance", seconds=60),
     Entry("API keys that are rotated by their policy", "apikeys.rotate_due", "maintenance", seconds=300),

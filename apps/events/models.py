@@ -28,6 +28,9 @@ class Event(TimeOrdered):
     occurred_at = models.DateTimeField()
     ordering_key = models.CharField(max_length=120, blank=True)
     fanned_out_at = models.DateTimeField(null=True, blank=True)
+    expunged_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its data was removed at somebody's request."
+    )
 
     class Meta:
         ordering = ["-id"]

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.kernel.background import enqueue
-from apps.webhooks.services import claims, dispatch, fifo, recovery, tallying
+from apps.webhooks.services import claims, dispatch, fifo, forgetting, recovery, tallying
 from apps.webhooks.services.inbound import keeping, processing, watching
 from apps.webhooks.services.solo import turn_in_worker, worker_is_stopping
 
@@ -73,3 +73,10 @@ def inbound_retention() -> None:
 def tally() -> None:
     """Every minute: count the attempts that have ended, for the metrics."""
     tallying.fold()
+
+
+@shared_task(name="webhooks.retention", ignore_result=True)
+def retention() -> None:
+    """Hourly: messages, answers and tries whose time is over."""
+    tallying.fold()
+    forgetting.forget_old()

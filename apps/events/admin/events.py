@@ -64,4 +64,6 @@ class EventAdmin(HubModelAdmin):
 
     @admin.display(description="Data")
     def payload(self, obj: Event) -> str:
+        if obj.expunged_at is not None:
+            return format_html("It was expunged {}.", ago(obj.expunged_at))
         return json_block(obj.data, title="data")

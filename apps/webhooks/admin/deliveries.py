@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db import models
 from django.http import HttpRequest, HttpResponseRedirect
@@ -29,8 +30,9 @@ from apps.kernel.admin import (
 )
 from apps.kernel.admin.display import exact
 from apps.webhooks import curl, selectors
+from apps.webhooks.admin.forms import ExpungeForm
 from apps.webhooks.models import Delivery, DeliveryAttempt
-from apps.webhooks.services import deliveries
+from apps.webhooks.services import deliveries, forgetting
 from apps.webhooks.statuses import WAITING, Cause, DeliveryStatus, EndpointStatus
 
 RETRYABLE = (*WAITING, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.DELIVERED)
@@ -57,7 +59,7 @@ class DeliveryAdmin(HubModelAdmin):
     ordering = ("-id",)
     sortable_by = ()
     actions = ("retry", "cancel")
-    actions_detail = ("retry", "cancel")
+    actions_detail = ("retry", "cancel", "expunge")
     fields = ("summary", "message", "attempts_shown")
     readonly_fields = fields
     empty_icon = "send"
@@ -144,6 +146,8 @@ class DeliveryAdmin(HubModelAdmin):
 
     @admin.display(description="Message, as signed and sent")
     def message(self, obj: Delivery) -> str:
+        if obj.is_forgotten:
+            return muted("The hub has it no more: it was expunged, or its time was over.")
         if obj.payload is None:
             return muted(f"{obj.items} events are being gathered." if obj.items else "It could not be made.")
         return text_block(_readable(obj), title=obj.payload.content_type)
@@ -194,6 +198,9 @@ class DeliveryAdmin(HubModelAdmin):
             object_id is None or self._status(request, object_id) in RETRYABLE
         )
 
+    def has_expunge_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_scope(request, "delete")
+
     def has_cancel_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self.has_write_permission(request) and (
             object_id is None or self._status(request, object_id) in WAITING
@@ -243,11 +250,30 @@ class DeliveryAdmin(HubModelAdmin):
         )
         messages.success(request, f"{count:,} cancelled.")
 
+    @confirm_action(
+        description="Expunge",
+        title="Remove what {object} says, for good?",
+        button="Expunge",
+        icon="delete_forever",
+        permissions=["expunge"],
+        text="The data of its event, the messages made of it for every endpoint, and what receivers answered "
+        "are erased. The deliveries stay; those that wait are cancelled. It cannot be taken back.",
+        form_class=ExpungeForm,
+        danger=True,
+    )
+    def expunge(self, request: HttpRequest, objects: models.QuerySet[Delivery], form: forms.Form) -> None:
+        concerned = forgetting.expunge(
+            delivery=objects.select_related("organization").get(),
+            actor=request.actor,  # type: ignore[attr-defined]
+            reason=form.cleaned_data["reason"],
+        )
+        messages.success(request, f"Expunged; {concerned:,} deliveries said the same.")
+
 
 def _readable(delivery: Delivery) -> str:
     """The message as text; JSON on several lines."""
     text = delivery.body.decode("utf-8", "replace")
-    if delivery.payload is None or delivery.payload.content_type != "application/json":
+    if delivery.kept_payload is None or delivery.kept_payload.content_type != "application/json":
         return text
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)

@@ -301,6 +301,12 @@ class PauseForm(forms.Form):
     reason = forms.CharField(required=False, max_length=300, widget=UnfoldAdminTextInputWidget)
 
 
+class ExpungeForm(forms.Form):
+    reason = forms.CharField(
+        required=False, max_length=300, widget=UnfoldAdminTextInputWidget, help_text="For the audit log."
+    )
+
+
 class RotateForm(forms.Form):
     """Which kind of secret, and how long the old one lives on."""
 

@@ -325,11 +325,28 @@ class AttemptSerializer(serializers.Serializer[DeliveryAttempt]):
 class DeliveryDetailSerializer(DeliverySerializer):
     """A delivery with the exact bytes of its message."""
 
-    content_type = serializers.CharField(source="payload.content_type", read_only=True, default="")
+    content_type = serializers.CharField(source="kept_payload.content_type", read_only=True, default="")
     body = serializers.SerializerMethodField()
+    forgotten = serializers.BooleanField(
+        source="is_forgotten",
+        read_only=True,
+        help_text="Whether the hub has the message no more: it was expunged, or its time was over.",
+    )
 
     def get_body(self, delivery: Delivery) -> str:
         return delivery.body.decode("utf-8", "replace")
+
+
+class ExpungeSerializer(StrictSerializer):
+    reason = serializers.CharField(
+        required=False, allow_blank=True, default="", max_length=300, help_text="For the audit log."
+    )
+
+
+class ExpungedSerializer(serializers.Serializer[Any]):
+    deliveries = serializers.IntegerField(
+        read_only=True, help_text="How many deliveries had a message made of the same data."
+    )
 
 
 class TestResultSerializer(AttemptSerializer):

@@ -20,7 +20,7 @@ from apps.webhooks import selectors
 from apps.webhooks.api import serializers as wire
 from apps.webhooks.api.shapes import flat, kept_secrets, nested
 from apps.webhooks.models import Delivery, DeliveryAttempt, WebhookEndpoint
-from apps.webhooks.services import deliveries, endpoints, pausing, previews, replays
+from apps.webhooks.services import deliveries, endpoints, forgetting, pausing, previews, replays
 from apps.webhooks.statuses import DeliveryStatus, EndpointStatus, HealthStatus
 
 _READ, _WRITE = "webhooks:read", "webhooks:write"
@@ -325,11 +325,20 @@ class DeliveryViewSet(HubViewSet):
 
     model = Delivery
     serializer_class = wire.DeliverySerializer
-    scopes = {"list": _READ, "retrieve": _READ, "retry": _WRITE, "cancel": _WRITE, "attempts": _READ}
+    scopes = {
+        "list": _READ,
+        "retrieve": _READ,
+        "retry": _WRITE,
+        "cancel": _WRITE,
+        "attempts": _READ,
+        "expunge": "webhooks:delete",
+    }
+    inputs = {"expunge": wire.ExpungeSerializer}
     outputs = {
         "retrieve": wire.DeliveryDetailSerializer,
         "retry": (202, wire.DeliverySerializer),
         "attempts": wire.AttemptSerializer,
+        "expunge": wire.ExpungedSerializer,
     }
     query_parameters = {"list": _DELIVERIES}
 
@@ -366,6 +375,18 @@ class DeliveryViewSet(HubViewSet):
     def cancel(self, request: Request, id: str) -> Response:
         """Stop trying to send a delivery"""
         return Response(self.represent(deliveries.cancel(delivery=self.get_object(), actor=self.actor)))
+
+    @action(detail=True, methods=["post"])
+    def expunge(self, request: Request, id: str) -> Response:
+        """Remove what a delivery says, for good
+
+        The data of its event, the messages made of it for every endpoint, and what receivers answered are
+        erased; the deliveries stay, those that wait are cancelled. It cannot be taken back.
+        """
+        concerned = forgetting.expunge(
+            delivery=self.get_object(), actor=self.actor, reason=self.validated()["reason"]
+        )
+        return Response(wire.ExpungedSerializer({"deliveries": concerned}).data)
 
     @action(detail=True, methods=["get"])
     @paged

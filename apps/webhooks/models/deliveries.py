@@ -145,7 +145,21 @@ class Delivery(TimeOrdered, Leased):
     @property
     def body(self) -> bytes:
         """The exact bytes that are signed and sent."""
-        return b"" if self.payload is None else bytes(self.payload.body)
+        kept = self.kept_payload
+        return b"" if kept is None else bytes(kept.body)
+
+    @property
+    def kept_payload(self) -> Payload | None:
+        """The message, while the hub has it."""
+        try:
+            return self.payload
+        except Payload.DoesNotExist:
+            return None
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether there was a message that the hub has no more: it was expunged, or its time was over."""
+        return self.payload_id is not None and self.kept_payload is None
 
     @property
     def is_open(self) -> bool:

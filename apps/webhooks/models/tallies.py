@@ -37,7 +37,7 @@ class AttemptTally(TimeOrdered):
 
 
 class TallyMark(models.Model):
-    """Up to which attempt (not included) all are in the tallies; a single row."""
+    """Up to which attempt (not included) all are in the tallies (1), or are without their answers (2)."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     upto = models.UUIDField()

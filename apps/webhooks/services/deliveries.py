@@ -15,7 +15,7 @@ from apps.kernel.errors import Conflict, HubError, InvalidInput, RaceLost
 from apps.kernel.states import move
 from apps.tenants.models import Organization
 from apps.tenants.principals import Actor
-from apps.webhooks.models import Delivery
+from apps.webhooks.models import Delivery, Payload
 from apps.webhooks.services import fifo, pausing
 from apps.webhooks.services.intake import delivery_row, insert_deliveries, render_again
 from apps.webhooks.statuses import DELIVERY_TRANSITIONS, WAITING, Cause, DeliveryStatus
@@ -46,6 +46,10 @@ def _again(delivery: Delivery) -> Delivery:
     pausing.refuse_unless_sending(endpoint)
     if delivery.cause == Cause.TEST:
         raise Conflict("A test message is not retried; send another test.")
+    if delivery.payload_id and not Payload.objects.filter(pk=delivery.payload_id).exists():
+        raise Conflict(
+            f"The hub has the message of {delivery} no more: it was expunged, or its time was over."
+        )
     now = timezone.now()
     if delivery.status == DeliveryStatus.DELIVERED:
         return _replayed(delivery)

@@ -65,6 +65,8 @@ def take(events: Sequence[Event]) -> None:
 
 def hears(endpoint: WebhookEndpoint, event: Event) -> bool:
     """Whether the endpoint gets the event: subscribed, let through by its filter, no notice about itself."""
+    if event.expunged_at is not None:
+        return False
     if event.type.startswith(OWN_PREFIX) and event.subject == endpoint.number:
         return False
     if not any(matches(pattern, event.type) for pattern in endpoint.events):
@@ -255,6 +257,8 @@ def render_again(delivery: Delivery) -> Payload:
     """
     assert delivery.event_id is not None
     event = Event.objects.get(pk=delivery.event_id)
+    if event.expunged_at is not None:
+        raise TemplateFailed("the event's data was expunged.")
     message = message_of(event)
     content_type, body = render(message, style_of(delivery.endpoint))
     return Payload.objects.create(

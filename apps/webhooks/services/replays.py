@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import models, transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from apps.audit.services import entries
@@ -20,7 +21,7 @@ from apps.events.selectors import first_id
 from apps.kernel.background import enqueue
 from apps.kernel.errors import FieldError, InvalidInput
 from apps.tenants.principals import Actor
-from apps.webhooks.models import BatchItem, Delivery, WebhookEndpoint
+from apps.webhooks.models import BatchItem, Delivery, Payload, WebhookEndpoint
 from apps.webhooks.services import claims, fifo, pausing
 from apps.webhooks.services.intake import delivery_row, hears, insert_deliveries, owe, render_again
 from apps.webhooks.statuses import Cause, DeliveryStatus
@@ -132,6 +133,8 @@ def _past_deliveries(endpoint: WebhookEndpoint, start: UUID, end: UUID, what: st
         ended.append(DeliveryStatus.DELIVERED)
     rows = Delivery.objects.filter(endpoint=endpoint, id__lt=end, status__in=ended).exclude(cause=Cause.TEST)
     after = start
+    message = Payload.objects.filter(pk=OuterRef("payload_id"))
+    rows = rows.filter(Q(payload_id=None) | Exists(message))  # else it was forgotten
     while True:
         found = list(
             rows.filter(id__gte=after)

@@ -68,7 +68,7 @@ def fold() -> int:
             start = _mark()
             if start >= end:
                 break
-            upto = _next(start, end)
+            upto = end_of_stretch(start, end)
             if not TallyMark.objects.filter(pk=1, upto=start).update(upto=upto):
                 break  # somebody else is at it
             total += _add(DeliveryAttempt.objects.filter(pk__gte=start, pk__lt=upto))
@@ -86,8 +86,8 @@ def _mark() -> UUID:
     return row.upto
 
 
-def _next(start: UUID, end: UUID) -> UUID:
-    """The end of the stretch that begins at the first attempt from `start` on."""
+def end_of_stretch(start: UUID, end: UUID) -> UUID:
+    """Where the hour ends that begins at the first attempt from `start` on; at most `end`."""
     first = DeliveryAttempt.objects.filter(pk__gte=start, pk__lt=end).order_by("id").first()
     if first is None:
         return end
