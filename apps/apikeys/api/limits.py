@@ -15,6 +15,7 @@ from apps.apikeys.models import APIKey, Application, RateLimit
 from apps.apikeys.principals import subject_of
 from apps.apikeys.services import applications, ceilings, limits
 from apps.apikeys.services.limits import MOST, Target
+from apps.kernel.api import etag
 from apps.kernel.api.serializers import StrictSerializer
 from apps.kernel.api.views import HubAPIView, find
 from apps.kernel.errors import NotFound
@@ -97,15 +98,20 @@ class _LimitsView(HubAPIView):
         raise NotImplementedError
 
     def get(self, request: Request, id: str = "") -> Response:
-        return Response(_answer(self.target(id)))
+        return self.shown(self.target(id))
+
+    def shown(self, target: Target) -> Response:
+        """With an ETag of what is set; how much is left changes with every call."""
+        return Response(_answer(target), headers={"ETag": etag.of_value(_set(target))})
 
     def put(self, request: Request, id: str = "") -> Response:
         target = self.target(id)
         limits.refuse_own(target, subject_of(self.principal))
+        etag.check_tag(request, etag.of_value(_set(target)))
         values = self.validated()
         endpoints = [{"endpoint": item["endpoint"], **_inner(item)} for item in values.pop("endpoints", ())]
         limits.put(target=target, actor=self.actor, whole=_inner(values), endpoints=endpoints)
-        return Response(_answer(target))
+        return self.shown(target)
 
 
 class KeyLimitsView(_LimitsView):
@@ -192,13 +198,19 @@ def _outer(rule: RateLimit | None) -> dict[str, Any]:
     return {outer: getattr(rule, inner) for outer, inner in _NAMES.items()}
 
 
-def _answer(target: Target) -> dict[str, Any]:
+def _set(target: Target) -> dict[str, Any]:
     rules = {rule.endpoint: rule for rule in limits.rules_of(target)}
-    state = limits.state_of(target)
-    until = timezone.now() + timedelta(seconds=state.wait) if state.throttled else None
     return {
         **_outer(rules.pop("", None)),
         "endpoints": [{"endpoint": rule.endpoint, **_outer(rule)} for rule in rules.values()],
+    }
+
+
+def _answer(target: Target) -> dict[str, Any]:
+    state = limits.state_of(target)
+    until = timezone.now() + timedelta(seconds=state.wait) if state.throttled else None
+    return {
+        **_set(target),
         "effective": [
             {
                 "name": item.counter.name,

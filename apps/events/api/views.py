@@ -17,8 +17,10 @@ from apps.events.api.serializers import (
     NewEventSerializer,
     NewEventTypeSerializer,
 )
-from apps.events.models import Event
+from apps.events.catalog import EventType
+from apps.events.models import Event, OwnEventType
 from apps.events.services import own_types, publications
+from apps.kernel.api import etag
 from apps.kernel.api.views import HubViewSet, Parameter
 
 
@@ -63,7 +65,7 @@ class EventTypeViewSet(HubViewSet):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Read one type of event"""
-        return Response(self.represent(selectors.type_named(self.organization, self.kwargs["name"])))
+        return self._shown(selectors.type_named(self.organization, self.kwargs["name"]))
 
     def create(self, request: Request) -> Response:
         """Declare a type of event of your own
@@ -71,34 +73,46 @@ class EventTypeViewSet(HubViewSet):
         With a JSON Schema, what is published is checked against it.
         """
         row = own_types.create(organization=self.organization, actor=self.actor, **self.validated())
-        return Response(
-            self.represent(selectors.declared_by(row)),
-            status=201,
-            headers={"Location": f"{request.path}/{row.name}"},
-        )
+        response = self._shown(selectors.declared_by(row), status=201)
+        response.headers["Location"] = f"{request.path}/{row.name}"
+        return response
 
     def partial_update(self, request: Request, name: str) -> Response:
         """Change a type of your own
 
         Another schema is another version; the older ones stay, and events may still be published by them.
         """
-        row = selectors.own_type_of(self.organization, name)
+        row = self._own(name)
         row = own_types.update(event_type=row, actor=self.actor, **self.validated(partial=True))
-        return Response(self.represent(selectors.declared_by(row)))
+        return self._shown(selectors.declared_by(row))
 
     def destroy(self, request: Request, name: str) -> Response:
         """Remove a type of your own
 
         Events of this type stay as they are.
         """
-        own_types.remove(event_type=selectors.own_type_of(self.organization, name), actor=self.actor)
+        own_types.remove(event_type=self._own(name), actor=self.actor)
         return Response(status=204)
+
+    def _own(self, name: str) -> OwnEventType:
+        """Their own type of this name, if If-Match agrees."""
+        row = selectors.own_type_of(self.organization, name)
+        etag.check_tag(self.request, _tag(selectors.declared_by(row)))
+        return row
+
+    def _shown(self, declared: EventType, *, status: int = 200) -> Response:
+        data = self.represent(declared)
+        return etag.respond_tag(self.request, _tag(declared), data, status=status)
 
     @action(detail=True, methods=["get"])
     def versions(self, request: Request, name: str) -> Response:
         """List the versions of a type's schema, the newest first"""
         found = selectors.versions_of(self.organization, name)
         return Response({"data": [self.represent(one) for one in found], "next": None, "previous": None})
+
+
+def _tag(declared: EventType) -> str:
+    return etag.of_value(EventTypeSerializer(declared).data)
 
 
 class EventViewSet(HubViewSet):

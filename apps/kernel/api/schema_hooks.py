@@ -137,7 +137,7 @@ def _problems_of(path: str, method: str, operation: dict[str, Any]) -> list[str]
     if method in ("post", "put", "patch"):
         # Bodies name objects, too.
         found |= {"404", "409", "413", "415", "422"}
-    if method in ("put", "patch", "delete") and "{id}" in path:
+    if method in ("put", "patch") or (method == "delete" and "{" in path):
         found |= {"409", "412"}
     return sorted(found)
 

@@ -222,6 +222,7 @@ class InboundSettingsView(HubAPIView):
 
     def _change(self, number: str) -> Response:
         receiver, source = receivers.for_number(self.organization, number)
+        self.check_if_match(receiver)
         values = self.validated()
         if "routes" in values:
             values["routes"] = [dict(route) for route in values["routes"]]
