@@ -13,16 +13,18 @@ class ApikeysConfig(AppConfig):
         from apps.apikeys import limiter, limits, quotas
         from apps.apikeys.api import schema as schema
         from apps.apikeys.events import EVENT_TYPES
-        from apps.apikeys.services import api_versions, bearers, outages, shares, verified
+        from apps.apikeys.services import api_versions, applications, bearers, outages, shares, verified
         from apps.apikeys.services.idempotency import DatabaseStore
         from apps.events.catalog import event_types
         from apps.kernel.api import idempotency
         from apps.kernel.api.versions import versions
+        from apps.kernel.crypto import peppers
         from apps.tenants.services import access
 
         for event_type in EVENT_TYPES:
             event_types.register(event_type)
         idempotency.use(DatabaseStore())
+        peppers.also_count("secrets of OAuth applications", applications.secrets_by_pepper)
         versions.use(api_versions.states)
         if bearers.access_changed not in access.listeners:
             access.listeners.append(bearers.access_changed)

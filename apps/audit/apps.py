@@ -11,8 +11,10 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.kernel import deeds
+        from apps.kernel.crypto import peppers
 
         deeds.listen(_record)
+        peppers.also_count("seals of the audit log", _seals)
 
 
 def _record(action: str, changes: Mapping[str, Any]) -> None:
@@ -21,3 +23,9 @@ def _record(action: str, changes: Mapping[str, Any]) -> None:
 
     actor = Actor("command", action.partition(".")[0], "manage.py")
     entries.record(organization=None, actor=actor, action=action, changes=changes)
+
+
+def _seals() -> Mapping[str, int]:
+    from apps.audit.services import seals
+
+    return seals.by_pepper()

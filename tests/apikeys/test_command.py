@@ -14,12 +14,13 @@ from django.utils import timezone
 
 from apps.apikeys.errors import KeyRefused
 from apps.apikeys.models import APIKey
-from apps.apikeys.services import keys, rotation, verified
+from apps.apikeys.services import applications, keys, rotation, sessions, verified
 from apps.audit.models import AuditEntry
 from apps.kernel.crypto import hashing, peppers
 from apps.kernel.crypto.hashing import PepperRing
 from apps.tenants.models import Organization
 from tests.apikeys.conftest import Issue
+from tests.people import member
 
 
 def run(*args: str) -> str:
@@ -117,26 +118,69 @@ class TestPeppers:
         call_command("rotate_peppers", *args, "--json", stdout=out)
         return json.loads(out.getvalue())
 
-    def test_a_used_key_moves_and_the_old_pepper_can_go(self, acme: Organization, issue: Issue) -> None:
+    def test_a_used_key_moves_and_an_unused_pepper_goes(self, acme: Organization, issue: Issue) -> None:
         used, idle, ended = issue(acme), issue(acme), issue(acme)
         keys.revoke(key=ended.key, actor=keys.SYSTEM)
-        assert self.rotate("--new-pepper")["peppers"] == {"p1": 2, "p2": 0}
+        assert peppers.by_kind()["API keys"] == {"p1": 2}
+        hashing.get_peppers().add_key()  # p2, with which nothing is ever hashed
+        assert self.rotate("--new-pepper")["added"] == "p3"
         assert keys.verify(used.secret) == used.key
         used.key.refresh_from_db()
-        assert used.key.pepper_id == "p2"
-        assert self.rotate("--prune") == {
-            "added": None,
-            "dropped": [],
-            "active": "p2",
-            "peppers": {"p1": 1, "p2": 1},
-            "lost": {},
-        }
+        assert used.key.pepper_id == "p3"
+        assert self.rotate("--prune")["dropped"] == ["p2"]
+        assert peppers.by_kind()["API keys"] == {"p1": 1, "p3": 1}
         verified.forget_all()
         assert keys.verify(used.secret) == used.key
         keys.verify(idle.secret)
-        assert self.rotate("--prune")["dropped"] == ["p1"]
-        assert keys.verify(idle.secret) == idle.key
+        assert peppers.by_kind()["API keys"] == {"p3": 2}
+        assert hashing.get_peppers().pepper_ids == ("p1", "p3")
+
+    def test_what_seals_the_audit_log_is_kept_unless_it_is_given_up(
+        self, acme: Organization, issue: Issue
+    ) -> None:
+        issue(acme)
+        self.rotate("--new-pepper")
+        told = StringIO()
+        call_command("rotate_peppers", "--prune", stdout=StringIO(), stderr=told)
+        assert "p1 was kept: without it 1 API keys, " in told.getvalue()
+        assert "seals of the audit log could not be verified" in told.getvalue()
+        assert "--give-up p1" in told.getvalue()
+        assert hashing.get_peppers().pepper_ids == ("p1", "p2")
+        call_command("verify_audit", verbosity=0)
+
+        for args, wrong in (
+            (["--give-up", "p1"], "goes with --prune"),
+            (["--prune", "--give-up", "p2"], "is the active pepper"),
+            (["--prune", "--give-up", "p9"], "no pepper p9"),
+        ):
+            with pytest.raises(CommandError, match=wrong):
+                self.rotate(*args)
+        assert hashing.get_peppers().pepper_ids == ("p1", "p2")
+
+        given_up = self.rotate("--prune", "--give-up", "p1")
+        assert given_up["dropped"] == ["p1"]
+        assert "seals of the audit log" in given_up["unverifiable"]["p1"]
         assert hashing.get_peppers().pepper_ids == ("p2",)
+        entry = AuditEntry.objects.filter(action="peppers.rotated").latest("sequence")
+        assert entry.changes["dropped"] == [["p1"], None]
+        assert entry.changes["unverifiable"] == [None, given_up["unverifiable"]]
+
+    def test_what_hashes_client_secrets_and_tokens_is_kept(self, acme: Organization) -> None:
+        issued = applications.create(
+            organization=acme, actor=keys.SYSTEM, name="Shop", redirect_uris=["https://app.example.com/cb"]
+        )
+        user = member(acme, "owner")
+        sessions.begin(user=user, organization=acme, origin="password", actor=keys.SYSTEM)
+        self.rotate("--new-pepper")
+        for kind in ("secrets of OAuth applications", "token families"):
+            assert peppers.by_kind()[kind] == {"p1": 1}
+        assert "1 secrets of OAuth applications" in self.rotate("--prune")["kept"]["p1"]
+        application = applications.rotate_secret(
+            application=issued.application, actor=keys.SYSTEM, overlap=timedelta(hours=1)
+        ).application
+        assert peppers.by_kind()["secrets of OAuth applications"] == {"p1": 1, "p2": 1}
+        applications.rotate_secret(application=application, actor=keys.SYSTEM)
+        assert peppers.by_kind()["secrets of OAuth applications"] == {"p2": 1}
 
     def test_a_key_whose_pepper_is_gone_is_refused_as_any_other(
         self, acme: Organization, issue: Issue, settings: Any
@@ -146,8 +190,8 @@ class TestPeppers:
         hashing.get_peppers().drop_keys(["p1"])
         with pytest.raises(KeyRefused):
             keys.verify(issued.secret)
-        assert peppers.in_use() == {"p1": 1}
-        assert self.rotate()["lost"] == {"p1": 1}
+        assert peppers.by_kind()["API keys"] == {"p1": 1}
+        assert self.rotate()["lost"]["p1"] == peppers.in_use()["p1"] > 1
 
 
 def test_an_expiry_may_be_given_as_a_moment(acme: Organization) -> None:

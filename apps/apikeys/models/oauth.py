@@ -162,6 +162,11 @@ class TokenFamily(TimeOrdered):
     def __str__(self) -> str:
         return self.public_id
 
+    @classmethod
+    def needing_peppers(cls) -> models.QuerySet[TokenFamily]:
+        """The families whose refresh tokens must still match."""
+        return cls.objects.filter(ended_at=None, expires_at__gt=timezone.now())
+
     def is_live(self, now: datetime | None = None) -> bool:
         return self.ended_at is None and (now or timezone.now()) < self.expires_at
 

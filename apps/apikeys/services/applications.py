@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -184,6 +185,19 @@ def delete(*, application: Application, actor: Actor, by: Principal | None = Non
         changes={name: [value, ""] for name, value in _told(application).items() if value},
     )
     application.delete()
+
+
+def secrets_by_pepper() -> Counter[str]:
+    """How many client secrets each pepper has hashed: present ones, and old ones that still count."""
+    found: Counter[str] = Counter()
+    rows = Application.objects.order_by().values_list(
+        "client_secret", "previous_secret", "previous_secret_until"
+    )
+    now = timezone.now()
+    for present, previous, until in rows.iterator():
+        live = [present, previous if until is not None and until > now else ""]
+        found.update(text.split("$")[1] for text in live if text.count("$") == 2)
+    return found
 
 
 def check_held(application: Application, by: Principal | None, *, only_if_active: bool = False) -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Count
 
-from apps.audit.models import AuditAnchor, AuditChain, canonical
+from apps.audit.models import AuditAnchor, AuditChain, AuditEntry, canonical
 from apps.kernel.crypto import hashing
 
 _ENTRY, _CHAIN, _ANCHOR = "audit-entry", "audit-chain", "audit-anchor"
@@ -73,6 +75,15 @@ def seal_anchor(anchor: AuditAnchor) -> None:
 
 def anchor_is_genuine(anchor: AuditAnchor) -> bool:
     return hashing.verify(_anchor_text(anchor), anchor.key_id, _bytes(anchor.seal), _ANCHOR)
+
+
+def by_pepper() -> Counter[str]:
+    """How many seals each pepper has made."""
+    found: Counter[str] = Counter()
+    for model in (AuditEntry, AuditChain, AuditAnchor):
+        counts = model._default_manager.order_by().values_list("key_id").annotate(Count("pk"))
+        found.update({name: count for name, count in counts if name})
+    return found
 
 
 def _chain_text(chain: AuditChain) -> str:

@@ -173,7 +173,7 @@ class HubSchema(AutoSchema):
         parameters += getattr(self.view, "openapi_parameters", {}).get(self.what, [])
         if self.method == "POST" and self._scope() != PUBLIC:
             parameters.append(_IDEMPOTENCY_KEY)
-        if self.method in ("PUT", "PATCH", "DELETE") and "id" in uritemplate.variables(self.path):
+        if self.method in ("PUT", "PATCH") or (self.method == "DELETE" and uritemplate.variables(self.path)):
             parameters.append(_IF_MATCH)
         return parameters
 
