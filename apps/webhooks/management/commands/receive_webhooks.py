@@ -12,6 +12,7 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.kernel.redaction import MASK, is_secret_name
@@ -33,7 +34,8 @@ class Command(BaseCommand):
             "--secret",
             action="append",
             default=[],
-            help="whsec_… or whpk_… to verify with; may be given several times. None: nothing is verified.",
+            help="whsec_… or whpk_… to verify with; may be given several times. Without it that of "
+            "WEBHOOK_SECRET; without either nothing is verified.",
         )
         parser.add_argument("--status", type=int, default=204, help="Status to answer with. Default 204.")
         parser.add_argument("--fail-first", type=int, default=0, help="Answer 500 to so many requests first.")
@@ -46,6 +48,7 @@ class Command(BaseCommand):
         parser.add_argument("--quiet", action="store_true", help="One line per request, without its body.")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        options["secret"] = options["secret"] or [one for one in [settings.WEBHOOK_SECRET] if one]
         for secret in options["secret"]:
             try:
                 signing.check_secret(secret) if not secret.startswith(signing.PUBLIC) else None
