@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.apikeys.models import APIKey, RateLimit
 from apps.apikeys.restrictions import _matches, _refers
-from apps.apikeys.services import applications, ceilings
+from apps.apikeys.services import applications, ceilings, limits
 from apps.tenants.models import Organization
 from apps.tenants.principals import SYSTEM
 from tests.apikeys.conftest import Issue, client_of
@@ -169,3 +171,44 @@ def test_an_address_that_is_none_is_a_problem(acme: Organization, issue: Issue, 
     client.handler.enforce_csrf_checks = True
     for path in ("/api/v1/nowhere", f"{KEYS}/KEY-1/nowhere", "/api/nowhere"):
         problem(getattr(client, method)(path), 404, "not_found")
+
+
+def test_a_key_does_not_call_more_by_making_keys(acme: Organization, issue: Issue) -> None:
+    may = dict.fromkeys(("read", "write", "delete", "admin"), True)
+    maker = issue(acme, scopes=["api-keys:*"], permissions=may)
+    limits.put(target=limits.of_key(maker.key), actor=SYSTEM, whole={"per_minute": 5, "enabled": True})
+    made = client_of(maker.secret).post(
+        KEYS, {"name": "Child", "scopes": ["api-keys:*"], "permissions": may}, format="json"
+    )
+    assert made.status_code == 201
+    child = client_of(made.json()["key"])
+    answer = child.get(f"{KEYS}/{made.json()['id']}/rate-limits").json()
+    assert answer["requests_per_minute"] == 5
+    raised = child.put(f"{KEYS}/{maker.key.number}/rate-limits", {"requests_per_minute": 500}, format="json")
+    problem(raised, 403, "own_limits")
+    assert RateLimit.objects.get(subject_id=maker.key.group.hex).per_minute == 5
+    lowered = child.put(f"{KEYS}/{maker.key.number}/rate-limits", {"requests_per_minute": 4}, format="json")
+    assert lowered.status_code == 200
+
+
+def test_a_key_makes_none_that_outlives_it(acme: Organization, issue: Issue) -> None:
+    end = timezone.now() + timedelta(days=3)
+    maker = issue(acme, scopes=["api-keys:*"], expires_at=end)
+    client = client_of(maker.secret)
+    for life in ({"never_expires": True}, {"expires_at": (end + timedelta(days=1)).isoformat()}):
+        answer = client.post(KEYS, {"name": "Child", "scopes": ["api-keys:read"], **life}, format="json")
+        assert answer.status_code == 403, answer.json()
+    made = client.post(KEYS, {"name": "Child", "scopes": ["api-keys:read"]}, format="json")
+    assert APIKey.objects.get(number=made.json()["id"]).expires_at == end
+
+
+def test_an_expired_key_stays_expired(acme: Organization, issue: Issue) -> None:
+    old = issue(acme).key
+    APIKey.objects.filter(pk=old.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    client = client_of(issue(acme, scopes=["*:*"]).secret)
+    later = (timezone.now() + timedelta(days=1)).isoformat()
+    for values in ({"expires_at": later}, {"expires_at": None}, {"never_expires": True}):
+        answer = client.patch(f"{KEYS}/{old.number}", values, format="json")
+        assert answer.status_code == 409, answer.json()
+    old.refresh_from_db()
+    assert old.is_expired

@@ -110,7 +110,13 @@ class _LimitsView(HubAPIView):
         etag.check_tag(request, etag.of_value(_set(target)))
         values = self.validated()
         endpoints = [{"endpoint": item["endpoint"], **_inner(item)} for item in values.pop("endpoints", ())]
-        limits.put(target=target, actor=self.actor, whole=_inner(values), endpoints=endpoints)
+        limits.put(
+            target=target,
+            actor=self.actor,
+            whole=_inner(values),
+            endpoints=endpoints,
+            only_lower=limits.is_limited(self.organization, subject_of(self.principal)),
+        )
         return self.shown(target)
 
 
@@ -138,7 +144,7 @@ class KeyLimitsView(_LimitsView):
         """Set the limits of a key
 
         They replace everything set for it before, and hold from the next call on. A program sets those of
-        keys that may do no more than itself, and not its own.
+        keys that may do no more than itself, and not its own; one with limits of its own lowers them only.
         """
         return super().put(request, id)
 

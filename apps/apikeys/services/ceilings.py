@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import ip_network
 from typing import Any
 
 from apps.apikeys.errors import ScopeNotHeld
-from apps.apikeys.models import APIKey
+from apps.apikeys.models import APIKey, RateLimit
+from apps.apikeys.principals import Subject, subject_of
 from apps.tenants.principals import Principal
 from apps.tenants.roles import allows
 
@@ -34,6 +36,8 @@ class Ceiling:
     max_request_size: int | None = None
     require_https: bool = False
     signature_required: bool = False
+    until: datetime | None = None
+    maker: Subject | None = None
 
     @property
     def is_restricted(self) -> bool:
@@ -56,13 +60,18 @@ def of_key(key: APIKey) -> Ceiling:
         max_request_size=key.max_request_size,
         require_https=key.require_https,
         signature_required=key.signature_required,
+        until=key.expires_at,
+        maker=Subject(RateLimit.For.KEY, key.group.hex),
     )
 
 
 def of(principal: Principal) -> Ceiling:
     """What a caller may give away: a key what it has, a person what their role has."""
     key: Any = getattr(principal, "key", None)
-    return of_key(key) if isinstance(key, APIKey) else Ceiling(scopes=principal.scopes)
+    if isinstance(key, APIKey):
+        return of_key(key)
+    program = getattr(principal, "application", None) is not None
+    return Ceiling(scopes=principal.scopes, maker=subject_of(principal) if program else None)
 
 
 def of_calling_key(principal: Principal) -> Ceiling | None:
@@ -97,6 +106,15 @@ def check(key: APIKey, ceiling: Ceiling) -> None:
         raise ScopeNotHeld("You are limited to HTTPS; the key must be, too.")
     if ceiling.signature_required and not key.signature_required:
         raise ScopeNotHeld("You are limited to signed calls; the key must be, too.")
+
+
+def check_life(key: APIKey, ceiling: Ceiling) -> None:
+    """Raises ScopeNotHeld if the key outlives the one that makes or changes it."""
+    if ceiling.until is not None and (key.expires_at is None or key.expires_at > ceiling.until):
+        raise ScopeNotHeld(
+            f"You end on {ceiling.until:%Y-%m-%d %H:%M} UTC; what you make must not live longer. "
+            "Give it an expires_at before that."
+        )
 
 
 def check_not_raised(key: APIKey, ceiling: Ceiling) -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from apps.apikeys import key_format
 from apps.apikeys.errors import KeyRefused
 from apps.apikeys.models import APIKey
-from apps.apikeys.services import alerts, ceilings, verified
+from apps.apikeys.services import alerts, ceilings, limits, verified
 from apps.apikeys.services.keymaking import PURPOSE, IssuedKey, issue, move_key, publish, rotation_due
 from apps.apikeys.services.rotation import rotate
 from apps.apikeys.statuses import KeyStatus
@@ -82,6 +82,9 @@ def create(
         days = settings.API_KEY_EXPIRY
         never_expires = days == 0
         expires_at = None if never_expires else timezone.now() + timedelta(days=days)
+        if ceiling is not None and ceiling.until is not None:
+            never_expires = False
+            expires_at = min(expires_at or ceiling.until, ceiling.until)
     key = APIKey(
         organization=organization,
         name=name,
@@ -99,7 +102,10 @@ def create(
     clean(key, new=True)
     if ceiling is not None:
         ceilings.check(key, ceiling)
+        ceilings.check_life(key, ceiling)
     issued = issue(key)
+    if ceiling is not None and ceiling.maker is not None:
+        limits.inherit(key, ceiling.maker, actor)
     entries.record(
         organization=organization, actor=actor, action="api_key.created", target=key, changes=_told(key)
     )
@@ -186,6 +192,8 @@ def change(*, key: APIKey, actor: Actor, ceiling: ceilings.Ceiling | None = None
     key = APIKey.objects.select_for_update().select_related("organization").get(pk=key.pk)
     if key.status == KeyStatus.REVOKED:
         raise Conflict(f"{key.number} is revoked for ever; nothing about it can be changed.")
+    if key.is_expired and {"expires_at", "never_expires"} & set(values):
+        raise Conflict(f"{key.number} has expired and stays so. Create a new key instead.")
     values = _only(values, (*_CHANGEABLE, "permissions"))
     permissions = values.pop("permissions", None)
     if permissions is not None:
@@ -204,6 +212,8 @@ def change(*, key: APIKey, actor: Actor, ceiling: ceilings.Ceiling | None = None
     ceilings.check_not_raised(key, held)
     if ceiling is not None:
         ceilings.check(key, ceiling)
+        if "expires_at" in values:
+            ceilings.check_life(key, ceiling)
     changed = {
         name: [before[name], getattr(key, name)] for name in values if before[name] != getattr(key, name)
     }

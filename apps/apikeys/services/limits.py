@@ -87,15 +87,21 @@ def target_of(rule: RateLimit) -> Target:
 
 @transaction.atomic
 def put(
-    *, target: Target, actor: Actor, whole: Mapping[str, Any], endpoints: Sequence[Mapping[str, Any]] = ()
+    *,
+    target: Target,
+    actor: Actor,
+    whole: Mapping[str, Any],
+    endpoints: Sequence[Mapping[str, Any]] = (),
+    only_lower: bool = False,
 ) -> None:
     """Make `whole`, and one rule for each of `endpoints`, all the rules of the target.
 
     `whole` and each of `endpoints` have per_minute, per_hour, per_day, burst (None or absent: nothing is said
     about it) and enabled; an endpoint also `endpoint`. Raises InvalidInput with all mistakes, Conflict for a
-    revoked key.
+    revoked key, and with `only_lower` OwnLimits if anything that holds for the target were raised or lifted.
     """
     _check_target(target)
+    before = _held(target) if only_lower else {}
     errors: list[FieldError] = []
     wanted = {"": _clean(whole, "", errors)}
     if len(endpoints) > MOST_ENDPOINTS:
@@ -125,6 +131,14 @@ def put(
     for endpoint, values in wanted.items():
         if not _is_empty(values):
             changes |= _write(target, endpoint, present.get(endpoint), values)
+    if only_lower:
+        after = _held(target)
+        raised = [name for name, limit in before.items() if after.get(name, limit + 1) > limit]
+        if raised:
+            raise OwnLimits(
+                f"This would raise or lift a limit ({', '.join(sorted(raised))}). A program with limits of "
+                "its own can lower limits; people raise them."
+            )
     _changed(target, actor, changes)
 
 
@@ -182,6 +196,36 @@ def reset(*, target: Target, actor: Actor) -> None:
     if not limiter.get().reset([item.counter for item in found]):
         raise Conflict("The counters cannot be reached at the moment: Redis does not answer. Try again soon.")
     _record(target, actor, "rate_limit.reset", {})
+
+
+def is_limited(organization: Organization, subject: Subject | None) -> bool:
+    """Whether a program has limits of its own, so that it must not give others more."""
+    return (
+        subject is not None
+        and subject.kind in (RateLimit.For.KEY, RateLimit.For.APPLICATION)
+        and RateLimit.objects.filter(
+            organization=organization, subject_kind=subject.kind, subject_id=subject.id
+        ).exists()
+    )
+
+
+def inherit(key: APIKey, maker: Subject, actor: Actor) -> None:
+    """Give a new key the limits of the program that made it: nobody calls more by making keys."""
+    rows = RateLimit.objects.filter(
+        organization_id=key.organization_id, subject_kind=maker.kind, subject_id=maker.id
+    )
+    target = of_key(key)
+    changes: dict[str, Any] = {}
+    for row in rows:
+        changes |= _write(target, row.endpoint, None, _values(row))
+    if changes:
+        _changed(target, actor, changes)
+
+
+def _held(target: Target) -> dict[str, int]:
+    """Each limit that holds for the target by its name, as the database says now."""
+    found = quotas.read(target.organization.pk).effective(target.organization.pk, target.subject)
+    return {item.counter.name: item.counter.limit for item in found}
 
 
 def refuse_own(target: Target, subject: Subject | None) -> None:
