@@ -26,6 +26,7 @@ IDENTIFIERS = frozenset(
 )  # fmt: skip
 # What a model needs beyond its types for its rows to be possible.
 POSSIBLE: dict[str, dict[str, Any]] = {
+    "apikeys.RateLimit": {"per_minute": 100},
     "connectors.SyncJob": {"status": "completed"},
     "records.Change": {"before": {"name": ATTACK}, "written": {"name": f"{ATTACK}!"}},
 }

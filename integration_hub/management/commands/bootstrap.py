@@ -15,6 +15,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from apps.apikeys.services import keys
+from apps.audit.services import entries
 from apps.tenants.models import Membership, Organization
 from apps.tenants.principals import Actor
 from apps.tenants.roles import Role
@@ -86,5 +87,19 @@ class Command(BaseCommand):
         ).select_related("organization")
         membership = owned.first()
         if membership is not None:
+            entries.record(
+                organization=membership.organization,
+                actor=COMMAND,
+                action="member.password_set",
+                target=membership,
+            )
             return membership.organization
-        return organizations.create(name=name, owner=owner)
+        founded = organizations.create(name=name, owner=owner)
+        entries.record(
+            organization=founded,
+            actor=COMMAND,
+            action="organization.founded",
+            target=founded,
+            changes={"name": ["", name], "owner": ["", owner.email]},
+        )
+        return founded

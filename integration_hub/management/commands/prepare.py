@@ -15,10 +15,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, transaction
 
 from apps.apikeys.services import api_versions
+from apps.audit.services import entries
+from apps.tenants.principals import Actor
 from apps.tenants.services import organizations
 
 OWNER = "owner@localhost"
 ORGANIZATION = "My company"
+COMMAND = Actor("command", "prepare", "manage.py prepare")
 ADVISORY_LOCK = 0x68756270  # "hubp"
 
 
@@ -45,7 +48,14 @@ class Command(BaseCommand):
         password = secrets.token_urlsafe(12)
         with transaction.atomic():
             owner = users.create_superuser(OWNER, password)
-            organizations.create(name=ORGANIZATION, owner=owner)
+            founded = organizations.create(name=ORGANIZATION, owner=owner)
+            entries.record(
+                organization=founded,
+                actor=COMMAND,
+                action="organization.founded",
+                target=founded,
+                changes={"name": ["", founded.name], "owner": ["", OWNER]},
+            )
         self.stdout.write(
             "\n"
             "  This is the first start. Your login, shown only now:\n\n"
