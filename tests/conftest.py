@@ -31,6 +31,14 @@ def _own_cache() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _own_usage() -> None:
+    """Calls counted in memory belong to the rows of one test."""
+    from apps.apikeys.services import usage
+
+    usage.forget_all()
+
+
+@pytest.fixture(autouse=True)
 def _versions_as_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     """No look at the rows of versions between two statements of a test, until it forgets on purpose."""
     from apps.apikeys.services import api_versions

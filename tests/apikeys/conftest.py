@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from apps.apikeys.services import keys, usage, verified
+from apps.apikeys.services import keys, verified
 from apps.apikeys.services.keys import IssuedKey
 from apps.tenants.models import Organization
 from apps.tenants.principals import SYSTEM
@@ -19,7 +19,6 @@ from apps.tenants.services import organizations
 def _fresh_process() -> Iterator[None]:
     """What a process remembers of keys belongs to one test."""
     verified.forget_all()
-    usage.forget_all()
     yield
     verified.forget_all()
 

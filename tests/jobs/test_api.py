@@ -104,7 +104,9 @@ def test_upload_validate_execute(api, organization, clients) -> None:
     assert file.headers["Content-Disposition"].startswith("attachment")
     assert b"C2,Contoso,nonsense,2," in body_of(file)
     undone = post(api, f"jobs/{job['id']}/undo")
-    assert undone.json() == {"reverted": 2, "refused": 0, "dry_run": False, "conflicts": []}
+    assert undone.json() == {
+        "reverted": 2, "refused": 0, "dry_run": False, "conflicts": [], "in_background": False, "total": 2
+    }  # fmt: skip
     assert selectors.live(clients).count() == 0
 
 
