@@ -335,6 +335,7 @@ CALLS: dict[str, Prepare] = {
     "POST webhooks/{id}/replay": of(World.endpoint, "webhooks/{}/replay", {"since": "2026-01-01T00:00:00Z"}),
     "POST deliveries/{id}/retry": of(lambda w: w.delivery("failed"), "deliveries/{}/retry"),
     "POST deliveries/{id}/cancel": of(lambda w: w.delivery("pending"), "deliveries/{}/cancel"),
+    "POST deliveries/{id}/expunge": of(lambda w: w.delivery("delivered"), "deliveries/{}/expunge"),
     "POST security/audit-log/verification": at("security/audit-log/verification"),
 }
 __all__ = ["API", "CALLS", "World"]
