@@ -79,7 +79,6 @@ class APIKeyAdmin(HubModelAdmin):
     add_label = "Create an API key"
     conditional_fields = {
         "chosen": "access == 'chosen'",
-        "usage_threshold": "notify_on_high_usage == true",
     }
     readonly_fields = (
         "number",
