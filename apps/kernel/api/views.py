@@ -177,6 +177,8 @@ class HubAPIView(GenericAPIView[Any]):
         if named is None:
             request.version = request.revision.version  # type: ignore[attr-defined]
             self.refuse_sunset(request.version)
+        if any("\0" in str(value) for value in self.kwargs.values()):
+            raise NotFound("There is nothing at this address: it contains a NUL character.")
         self.check_permissions(request)
         self.check_throttles(request)
         for feature in self.features.get(self.what, ()):
