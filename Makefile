@@ -15,7 +15,7 @@ run:  ## run the hub at http://127.0.0.1:8000/ (HUB_PORT=… changes the port)
 
 test:  ## run the tests, on TEST_DATABASE_URL and TEST_REDIS_URL where given
 	@.ci/install dev
-	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n 3 --dist loadgroup $(ARGS)
 
 check:  ## lint, types, import contract, migrations, deployment checks, OpenAPI schema
 	@.ci/install dev
