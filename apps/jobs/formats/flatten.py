@@ -7,8 +7,8 @@ is said with that record.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -19,7 +19,6 @@ from apps.jobs.formats.tables import Cell, CellProblem, Column, Options, Row, Se
 SAMPLED = 5_000
 """Records whose fields become the columns."""
 MAX_DEPTH = 32
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 class Exact(str):
@@ -43,8 +42,6 @@ def number_of(text: str) -> float | Exact:
 
 
 def _same(value: float, text: str) -> bool:
-    from decimal import Decimal
-
     return Decimal(repr(value)) == Decimal(text)
 
 

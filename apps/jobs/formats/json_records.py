@@ -29,7 +29,7 @@ def open_json(file: BinaryIO, options: Options) -> Table:
     """Open a JSON document. Raises FormatError when it cannot be read as asked."""
     position = Position(file)
     encoding, notices = choose_encoding(file, options)
-    paths = find_paths(file, encoding, options)
+    paths = find_paths(file, encoding)
     if options.record_path is not None:
         path = options.record_path.strip() or _ROOT
     elif paths:
@@ -196,7 +196,7 @@ def _walk(cursor: Cursor, steps: list[str], options: Options, depth: int = 0) ->
         yield line, cursor.value()
 
 
-def find_paths(file: BinaryIO, encoding: str, options: Options) -> tuple[str, ...]:
+def find_paths(file: BinaryIO, encoding: str) -> tuple[str, ...]:
     """Where lists of objects are in the beginning of the document: outer ones first, then the longest."""
     text = text_of(file, encoding, errors="replace").read(_LOOKED_AT)
     counts = _lists_in(text)
