@@ -29,13 +29,13 @@ def clean_environ(home: Path, **more: str) -> dict[str, str]:
 class HubProcess:
     """Starts `manage.py serve`, keeps what it says, and knows its processes by their HUB_HOME."""
 
-    def __init__(self, home: Path, **environ: str) -> None:
+    def __init__(self, home: Path, *, project: Path = PROJECT, **environ: str) -> None:
         self.home = home
         self.environ = clean_environ(home, **environ)
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "serve"],
-            cwd=PROJECT,
+            cwd=project,
             env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
