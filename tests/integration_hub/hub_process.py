@@ -29,12 +29,12 @@ def clean_environ(home: Path, **more: str) -> dict[str, str]:
 class HubProcess:
     """Starts `manage.py serve`, keeps what it says, and knows its processes by their HUB_HOME."""
 
-    def __init__(self, home: Path, *, project: Path = PROJECT, **environ: str) -> None:
+    def __init__(self, home: Path, *, project: Path = PROJECT, only: str = "", **environ: str) -> None:
         self.home = home
         self.environ = clean_environ(home, **environ)
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve"],
+            [sys.executable, "manage.py", "serve", *(["--only", only] if only else [])],
             cwd=project,
             env=self.environ,
             stdout=subprocess.PIPE,
