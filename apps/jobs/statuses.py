@@ -76,6 +76,16 @@ class Severity(models.TextChoices):
     WARNING = "warning", "Warning"
 
 
+class CorrectionKind(models.TextChoices):
+    """What a correction does to the cells of its rows, or (`skip`, `accept`) to the rows."""
+
+    SET = "set", "Set"
+    REPLACE = "replace", "Replace"
+    TRIM = "trim", "Trim"
+    SKIP = "skip", "Skip"
+    ACCEPT = "accept", "Take as read"
+
+
 class ArtifactKind(models.TextChoices):
     SOURCE = "source", "Uploaded file"
     REJECTED = "rejected", "Rejected rows"

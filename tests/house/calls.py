@@ -21,7 +21,7 @@ from apps.apikeys.services import keys, rotation
 from apps.connectors.models import Integration, SyncJob
 from apps.connectors.statuses import SyncStatus
 from apps.jobs.models import Job
-from apps.jobs.services import imports, uploads, work
+from apps.jobs.services import corrections, imports, uploads, work
 from apps.records.models import Origin
 from apps.records.selectors import dataset_of
 from apps.tenants.models import Organization
@@ -185,6 +185,11 @@ class World:
         proposal = imports.propose(job=job)
         return imports.configure(job=job, actor=SYSTEM, mapping=proposal.spec, settings=imports.Settings())
 
+    def corrected(self) -> Job:
+        job = self.ready()
+        corrections.edit(job=job, actor=SYSTEM, edits=[corrections.Edit(1, "skip")])
+        return job
+
     def job(self, status: str) -> str:
         job = self.ready()
         if status == "completed":
@@ -301,6 +306,14 @@ CALLS: dict[str, Prepare] = {
     "POST import/upload": lambda world: ("import/upload", uploaded_form),
     "POST import/validate": lambda world: ("import/validate", {"job": world.upload().number}),
     "POST import/execute": lambda world: ("import/execute", {"job": world.upload().number}),
+    "POST import/{id}/corrections": of(
+        lambda w: w.ready().number,
+        "import/{}/corrections",
+        {"corrections": [{"row": 1, "column": "name", "value": "Ada"}]},
+    ),
+    "POST import/{id}/corrections/take-back": of(
+        lambda w: w.corrected().number, "import/{}/corrections/take-back"
+    ),
     "POST jobs": at("jobs", {"dataset": "clients"}),
     "POST jobs/{id}/start": of(lambda w: w.ready().number, "jobs/{}/start"),
     "POST jobs/{id}/pause": of(lambda w: w.job("processing"), "jobs/{}/pause"),

@@ -15,7 +15,8 @@ from django.db import connections
 from django.utils import timezone
 
 from apps.jobs.models import Job, JobError, Rejection
-from apps.jobs.services import imports, uploads, work
+from apps.jobs.services import corrections, imports, uploads, work
+from apps.jobs.services.corrections import Edit
 from apps.records.models import Change, Record
 from apps.records.selectors import dataset_of
 from apps.tenants.services import organizations
@@ -28,6 +29,7 @@ COUNTERS = (
     "processed_records",
     "successful_records",
     "failed_records",
+    "skipped_records",
     "created_count",
     "updated_count",
     "unchanged_count",
@@ -35,6 +37,12 @@ COUNTERS = (
     "error_count",
     "current_record",
 )
+# Rows that are right but skipped, and two wrong cells.
+CORRECTIONS = [
+    *(Edit(n, "skip") for n in range(1, ROWS, 97) if n % 40),
+    Edit(40, column="email", value="mended@example.com"),
+    Edit(80, column="email", value="mended@example.org"),
+]
 
 
 def content() -> bytes:
@@ -143,18 +151,21 @@ def outcome(job: Job) -> dict[str, Any]:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("mode", ["upsert", "replace"])
-def test_killed_workers_lose_nothing_and_repeat_nothing(mode: str) -> None:
+@pytest.mark.parametrize("edits", [[], CORRECTIONS], ids=["as sent", "corrected"])
+def test_killed_workers_lose_nothing_and_repeat_nothing(mode: str, edits: list[Edit]) -> None:
     quiet = prepared("Quiet", mode=mode, batch_size=100)
+    corrections.edit(job=quiet, actor=ADA, edits=edits)
     imports.start(job=quiet, actor=ADA)
     assert work.take(job_id=quiet.pk)
     expected = outcome(quiet)
-    assert (
-        expected["counters"]["failed_records"] == 100 + 41 - 1
-    )  # one row lacks a cell and has a wrong address
+    # One row lacks a cell and has a wrong address; two of the corrected ones are wrong no more.
+    assert expected["counters"]["failed_records"] == 100 + 41 - 1 - (2 if edits else 0)
+    assert expected["counters"]["skipped_records"] == (41 if edits else 0)
     assert expected["counters"]["processed_records"] == ROWS
     assert len(expected["changes"]) == len({key for key, *_ in expected["changes"]})
 
     job = prepared("Stormy", mode=mode, batch_size=100)
+    corrections.edit(job=job, actor=ADA, edits=edits)
     killed = run_with_kills(job, kills=6)
 
     assert killed >= 3

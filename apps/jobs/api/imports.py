@@ -82,7 +82,7 @@ class _ImportStep(JobView):
         """The job, configured as the body says; the proposed mapping is taken where none was decided on."""
         self.also_needs("records:write")
         values = self.validated(ImportSerializer)
-        job: Job = _import_of(self, values["job"])
+        job: Job = import_of(self, values["job"])
         if values.get("options") is not None:
             job = uploads.reread(job=job, **values["options"])
         mapping = values.get("mapping")
@@ -96,7 +96,7 @@ class _ImportStep(JobView):
         return job
 
 
-def _import_of(view: Jobs, ref: str) -> Job:
+def import_of(view: Jobs, ref: str) -> Job:
     job = selectors.job_of(view.organization, ref)
     if job.job_type != JobType.IMPORT:
         raise NotFound(f"There is no import “{ref[:40]}”.")
@@ -136,7 +136,7 @@ class ImportStatusView(JobView):
 
     def get(self, request: Request, id: str) -> Response:
         """Get the status of an import"""
-        return Response(StatusSerializer(_import_of(self, id)).data)
+        return Response(StatusSerializer(import_of(self, id)).data)
 
 
 class ImportTemplateView(JobView):

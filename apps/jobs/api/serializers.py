@@ -7,9 +7,17 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.jobs import selectors
-from apps.jobs.models import Job, JobError
+from apps.jobs.models import Cause, Correction, Job, JobError
 from apps.jobs.services.imports import MAX_BATCH, Settings
-from apps.jobs.statuses import WRITABLE_CHOICES, FileType, ImportMode, JobStatus, JobType, Severity
+from apps.jobs.statuses import (
+    WRITABLE_CHOICES,
+    CorrectionKind,
+    FileType,
+    ImportMode,
+    JobStatus,
+    JobType,
+    Severity,
+)
 from apps.kernel.api.serializers import PublicIdField, StrictSerializer
 
 
@@ -260,6 +268,40 @@ class ErrorSerializer(serializers.Serializer[JobError]):
     code = serializers.CharField()
     detail = serializers.CharField(source="message")
     severity = serializers.ChoiceField(Severity.choices)
+
+
+class CorrectionSerializer(serializers.Serializer[Correction]):
+    """What was corrected. `rows` counts the rows that it is about, from `first_row` on."""
+
+    id = serializers.CharField(source="public_id", read_only=True)
+    kind = serializers.ChoiceField(CorrectionKind.choices)
+    column = serializers.CharField()
+    find = serializers.CharField()
+    value = serializers.CharField()
+    before = serializers.CharField(help_text="Of one cell: what the file says.")
+    code = serializers.CharField(help_text="Of a whole cause: its code.")
+    first_row = serializers.IntegerField()
+    line = serializers.IntegerField(help_text="Line or sheet row of the first row; 0 if not known.")
+    rows = serializers.IntegerField()
+    made_by = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class CauseSerializer(serializers.Serializer[Cause]):
+    """One kind of problem that the last check met."""
+
+    id = serializers.CharField(source="public_id", read_only=True)
+    severity = serializers.ChoiceField(Severity.choices)
+    code = serializers.CharField()
+    field = serializers.CharField()
+    column = serializers.CharField()
+    detail = serializers.CharField(source="message", help_text="Of the first such problem.")
+    count = serializers.IntegerField()
+    rows = serializers.IntegerField()
+    values = serializers.SerializerMethodField()
+
+    def get_values(self, cause: Cause) -> list[dict[str, Any]]:
+        return [{"value": value, "count": count} for value, count in cause.values]
 
 
 class ConflictSerializer(serializers.Serializer[Any]):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.jobs.api import exports, imports, views
+from apps.jobs.api import corrections, exports, imports, views
 from apps.kernel.api.routers import HubRouter
 
 router = HubRouter()
@@ -12,6 +12,13 @@ urlpatterns = [
     path("import/execute", imports.ImportExecuteView.as_view(), name="import-execute"),
     path("import/templates/<str:dataset>", imports.ImportTemplateView.as_view(), name="import-template"),
     path("import/<str:id>/status", imports.ImportStatusView.as_view(), name="import-status"),
+    path("import/<str:id>/causes", corrections.CausesView.as_view(), name="import-causes"),
+    path("import/<str:id>/corrections", corrections.CorrectionsView.as_view(), name="import-corrections"),
+    path(
+        "import/<str:id>/corrections/take-back",
+        corrections.TakeBackView.as_view(),
+        name="import-corrections-take-back",
+    ),
     path("export", exports.ExportView.as_view(), name="export"),
     path("export/<str:id>", exports.ExportStatusView.as_view(), name="export-status"),
     path("export/<str:id>/download", exports.ExportDownloadView.as_view(), name="export-download"),

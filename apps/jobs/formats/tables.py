@@ -19,8 +19,11 @@ Cell = str | int | float | bool | None
 
 
 class Severity(enum.StrEnum):
+    """What a problem means for its row: not to be written, written nevertheless, or left out on purpose."""
+
     ERROR = "error"
     WARNING = "warning"
+    SKIP = "skip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ class Row(NamedTuple):
     @property
     def is_wrong(self) -> bool:
         return any(problem.severity is Severity.ERROR for problem in self.problems)
+
+    @property
+    def is_skipped(self) -> bool:
+        """Somebody decided that this row is no data."""
+        return any(problem.severity is Severity.SKIP for problem in self.problems)
 
 
 @dataclass(frozen=True, slots=True)

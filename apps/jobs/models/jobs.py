@@ -91,6 +91,9 @@ class Job(TimeOrdered, Stamped, Leased):
     # The last check: the real run, rolled back.
     report = models.JSONField(default=dict, blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)
+    corrected_at = models.DateTimeField(
+        null=True, blank=True, help_text="When cells or rows of the file were last corrected."
+    )
 
     # Progress and results.
     total_records = models.PositiveBigIntegerField(default=0)
@@ -153,6 +156,9 @@ class Job(TimeOrdered, Stamped, Leased):
             models.Index(fields=["organization", "status", "id"], name="job_status"),
             models.Index(fields=["organization", "dataset", "status", "id"], name="job_dataset_status"),
             models.Index(fields=["dataset"], name="job_dataset"),
+            models.Index(
+                fields=["organization", "sha256", "id"], name="job_file", condition=~models.Q(sha256="")
+            ),
             models.Index(fields=["created_by", "status"], name="job_creator_status"),
             models.Index(fields=["organization", "started_at"], name="job_started"),
             models.Index(

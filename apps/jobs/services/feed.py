@@ -1,7 +1,8 @@
 """The stream of a file's rows on its way into `upsert`, and the memory of which row is which.
 
-`upsert` numbers the rows that it is handed; wrong rows are not handed to it. The feed keeps every row that
-was read since the last settled batch, in order, so that a batch's outcome finds the rows it speaks of.
+`upsert` numbers the rows that it is handed; rows that are wrong or skipped are not handed to it. The feed
+keeps every row that was read since the last settled batch, in order, so that a batch's outcome finds the rows
+it speaks of.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ class Feed:
                 self.is_exhausted = True
                 return
             if row[3]:  # problems
-                if row.is_wrong:
-                    if self._stop_on_error:
+                if row.is_skipped or row.is_wrong:
+                    if self._stop_on_error and not row.is_skipped:
                         self.stopped_at = row
                         self._stopped = True
                         return
@@ -102,7 +103,7 @@ class Feed:
         while waiting:
             row = waiting[0]
             if row.problems:
-                if row.is_wrong:
+                if row.is_skipped or row.is_wrong:
                     self._wrong_settled += 1
                     self._odd_settled += 1
                     settled.rows.append(waiting.popleft())

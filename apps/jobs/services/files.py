@@ -30,8 +30,9 @@ def write_problem_files(job: Job) -> list[JobArtifact]:
 
     Returns the rows to be saved in the transaction that finishes the job; nothing without problems.
     """
-    if not (job.failed_records or job.warning_count or job.error_count):
+    if not job.rejections.exists():
         return []
+    left_out = job.failed_records if job.processed_records else job.report.get("wrong", 0)
     stem = job.original_name.rpartition(".")[0] or job.original_name or job.number
     columns = [column["raw"] or column["name"] for column in job.preview.get("columns", [])]
     made = [
@@ -44,7 +45,7 @@ def write_problem_files(job: Job) -> list[JobArtifact]:
             _error_rows(job),
         )
     ]
-    if job.failed_records:
+    if left_out:
         kind = _kind_of_rejected(job)
         made.append(
             _write(

@@ -39,10 +39,14 @@ class Problem:
 
 @dataclass(slots=True)
 class Judged:
-    """What is wrong with the rows of a batch. `wrong` holds the numbers of the rows that were left out."""
+    """What is wrong with the rows of a batch.
+
+    `wrong` holds the numbers of the rows that were left out for it, `skipped` of those that a person skipped.
+    """
 
     problems: list[Problem] = field(default_factory=list)
     wrong: set[int] = field(default_factory=set)
+    skipped: set[int] = field(default_factory=set)
 
     @property
     def errors(self) -> int:
@@ -74,6 +78,9 @@ class Judge:
         by_row: dict[int, list[Problem]] = {}
         for row in settled.rows:
             if row.problems:
+                if row.is_skipped:
+                    judged.skipped.add(row.number)
+                    continue
                 by_row[row.number] = list(self._read(row))
                 if row.is_wrong:
                     judged.wrong.add(row.number)
@@ -133,10 +140,18 @@ def store(job: Job, settled: Settled, judged: Judged) -> None:
     )
     if oldest_kept is not None:
         JobError.objects.filter(job=job, id__lt=oldest_kept).delete()
+    packed = packable(settled, judged)
+    Rejection.objects.create(
+        job=job, first_row=settled.rows[0].number, rows=len(packed), content=pack(packed)
+    )
+
+
+def packable(settled: Settled, judged: Judged) -> list[list[Any]]:
+    """The rows of a batch that have problems, as they are packed."""
     by_row: dict[int, list[Problem]] = {}
     for problem in judged.problems:
         by_row.setdefault(problem.row, []).append(problem)
-    packed = [
+    return [
         [
             row.number,
             row.line,
@@ -147,9 +162,6 @@ def store(job: Job, settled: Settled, judged: Judged) -> None:
         for row in settled.rows
         if row.number in by_row
     ]
-    Rejection.objects.create(
-        job=job, first_row=settled.rows[0].number, rows=len(packed), content=pack(packed)
-    )
 
 
 def pack(value: Any) -> bytes:
@@ -172,7 +184,17 @@ class Rejected:
 def rejected(job: Job) -> Iterator[Rejected]:
     """All rows of the job that have problems, in the file's order, one batch in memory at a time."""
     for rejection in Rejection.objects.filter(job=job).order_by("first_row").iterator(chunk_size=1):
-        for row, line, values, problems, left_out in json.loads(zlib.decompress(bytes(rejection.content))):
-            yield Rejected(
-                row, line, values, [Problem(row, line, *problem) for problem in problems], bool(left_out)
-            )
+        yield from unpack(rejection)
+
+
+def unpacked(content: bytes) -> Any:
+    """What `pack` packed."""
+    return json.loads(zlib.decompress(content))
+
+
+def unpack(rejection: Rejection) -> Iterator[Rejected]:
+    """The rows of one batch."""
+    for row, line, values, problems, left_out in unpacked(bytes(rejection.content)):
+        yield Rejected(
+            row, line, values, [Problem(row, line, *problem) for problem in problems], bool(left_out)
+        )

@@ -14,14 +14,13 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.jobs.errors import RunFailed
-from apps.jobs.formats import Cell, Row, open_table
+from apps.jobs.formats import Cell, Row
 from apps.jobs.models import Job
 from apps.jobs.models.problems import KEPT
-from apps.jobs.services import live, storage
+from apps.jobs.services import corrected, findings, live, storage
 from apps.jobs.services.feed import Feed, Settled
 from apps.jobs.services.plans import actor_of, plan
 from apps.jobs.services.problems import MASK, Judge, Judged, Problem
-from apps.jobs.services.uploads import options_of
 from apps.records.fields import display
 from apps.records.models import Dataset
 from apps.records.services.upsert import BatchOutcome, Mode, UpsertStopped, upsert
@@ -44,6 +43,7 @@ class Rehearsal:
 
     rows: int = 0
     wrong: int = 0
+    skipped: int = 0
     errors: int = 0
     warnings: int = 0
     duplicates: int = 0
@@ -52,11 +52,16 @@ class Rehearsal:
     groups: dict[tuple[str, str, str, str], dict[str, Any]] = field(default_factory=dict)
     samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     last_problems: deque[Problem] = field(default_factory=lambda: deque(maxlen=KEPT))
+    found: findings.Findings = field(default_factory=findings.Findings)
     deletion_skipped: bool = False
     in_parts: bool = False
     seconds: float = 0.0
 
-    def add(self, judged: Judged) -> None:
+    def add(self, settled: Settled, judged: Judged, *, ahead: bool = False) -> None:
+        self.skipped += len(judged.skipped)
+        if not judged.problems:
+            return
+        self.found.add(settled, judged, ahead=ahead)
         self.wrong += len(judged.wrong)
         self.errors += judged.errors
         self.warnings += judged.warnings
@@ -95,8 +100,9 @@ class Rehearsal:
         ]
         return {
             "rows": self.rows,
-            "good": self.rows - self.wrong,
+            "good": self.rows - self.wrong - self.skipped,
             "wrong": self.wrong,
+            "skipped": self.skipped,
             "errors": self.errors,
             "warnings": self.warnings,
             "duplicates": self.duplicates,
@@ -147,7 +153,7 @@ def rehearse(job: Job, *, stop_on_error: bool = False, check: Callable[[], None]
     began = time.monotonic()
     found = Rehearsal()
     with storage.opened(job.file_path) as file:
-        table = open_table(file, options_of(job), file_type=job.file_type)
+        table = corrected.open_job(job, file)
         planned = plan(job, table.names)
         judge = Judge(job.dataset, planned.sources)
 
@@ -156,7 +162,8 @@ def rehearse(job: Job, *, stop_on_error: bool = False, check: Callable[[], None]
         def on_wrong(row: Row) -> None:
             with noting:
                 found.rows += 1
-                found.add(judge.judge(Settled([row]), (), 0))
+                settled = Settled([row])
+                found.add(settled, judge.judge(settled, (), 0), ahead=True)
 
         feed = Feed(
             table.rows, max_wrong=1, stop_on_error=stop_on_error, extra=planned.extra, on_wrong=on_wrong
@@ -166,7 +173,7 @@ def rehearse(job: Job, *, stop_on_error: bool = False, check: Callable[[], None]
             settled = feed.settle(outcome.rows)
             with noting:
                 found.rows += len(settled.rows)
-                found.add(judge.judge(settled, outcome.problems, outcome.first_row))
+                found.add(settled, judge.judge(settled, outcome.problems, outcome.first_row))
             for name in COUNTS:
                 found.counts[name] += getattr(outcome, name)
             _keep_samples(found, job.dataset, outcome, settled)

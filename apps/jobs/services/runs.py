@@ -14,14 +14,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.jobs.errors import RunFailed
-from apps.jobs.formats import Table, open_table
-from apps.jobs.models import Job, JobError, Rejection
-from apps.jobs.services import files, live, problems, rehearsals, storage
+from apps.jobs.formats import Table
+from apps.jobs.models import Cause, Job, JobError, Rejection
+from apps.jobs.services import corrected, files, findings, live, problems, rehearsals, storage
 from apps.jobs.services.feed import Feed, Settled
 from apps.jobs.services.plans import Plan, actor_of, plan
 from apps.jobs.services.problems import Judge, Judged
 from apps.jobs.services.rehearsals import StoppedOnError, rehearse, stopped
-from apps.jobs.services.uploads import options_of
 from apps.jobs.statuses import JobStatus
 from apps.kernel.leases import fenced_update
 from apps.records.models import SeenRecord
@@ -64,8 +63,7 @@ def run(job: Job, *, out_of_time: Callable[[], bool], check: Callable[[], None])
     if not job.checkpoint.get("verified"):
         _verify(job, check)
     with storage.opened(job.file_path) as file:
-        options = options_of(job, skip_rows=job.settled_rows())
-        table = open_table(file, options, file_type=job.file_type)
+        table = corrected.open_job(job, file, skip_rows=job.settled_rows())
         at_work = _Import(job, table, plan(job, table.names), out_of_time, check)
         at_work.import_rows()
         if not at_work.feed.is_exhausted:
@@ -163,14 +161,14 @@ class _Import:
         judged = self.judge.judge(settled, outcome.problems, outcome.first_row)
         problems.store(job, settled, judged)
         now = time.monotonic()
-        rows, wrong = len(settled.rows), len(judged.wrong)
+        rows, wrong, skipped = len(settled.rows), len(judged.wrong), len(judged.skipped)
         handed = self.handed + outcome.rows
         processed = job.processed_records + rows
         values: dict[str, Any] = {
             "processed_records": processed,
-            "successful_records": job.successful_records + rows - wrong,
+            "successful_records": job.successful_records + rows - wrong - skipped,
             "failed_records": job.failed_records + wrong,
-            "skipped_records": job.skipped_records + outcome.unchanged,
+            "skipped_records": job.skipped_records + outcome.unchanged + skipped,
             "current_record": settled.rows[-1].number if settled.rows else job.current_record,
             "error_count": job.error_count + judged.errors,
             "warning_count": job.warning_count + judged.warnings,
@@ -225,7 +223,7 @@ def _verify(job: Job, check: Callable[[], None]) -> None:
         found = rehearse(job, stop_on_error=True, check=check)
     elif job.validate_before_import and job.checked_at is None:
         found = rehearse(job, check=check)
-        if found.rows and found.wrong == found.rows:
+        if found.rows and found.wrong == found.rows - found.skipped:
             first = found.last_problems[0].message if found.last_problems else ""
             raise RunFailed(
                 f"Every row of the file is wrong, so nothing was imported. The first problem: {first}"
@@ -243,9 +241,9 @@ def _rehearse_only(job: Job, check: Callable[[], None]) -> None:
             report=found.report(),
             checked_at=timezone.now(),
             processed_records=found.rows,
-            successful_records=found.rows - found.wrong,
+            successful_records=found.rows - found.wrong - found.skipped,
             failed_records=found.wrong,
-            skipped_records=found.counts["unchanged"],
+            skipped_records=found.counts["unchanged"] + found.skipped,
             current_record=found.rows,
             error_count=found.errors,
             warning_count=found.warnings,
@@ -260,8 +258,10 @@ def _rehearse_only(job: Job, check: Callable[[], None]) -> None:
 
 
 def keep_last_problems(job: Job, found: rehearsals.Rehearsal) -> None:
-    """Replace the job's listed errors by the last thousand of a rehearsal."""
+    """Replace what is kept of the job's problems by what a rehearsal found: the last thousand as rows, the
+    wrong rows themselves, and the causes."""
     clear_problems(job)
+    findings.store(job, found.found)
     JobError.objects.bulk_create(
         [
             JobError(
@@ -278,4 +278,5 @@ def clear_problems(job: Job) -> None:
     """Forget what was wrong: before a run that begins at the first row."""
     JobError.objects.filter(job=job).delete()
     Rejection.objects.filter(job=job).delete()
+    Cause.objects.filter(job=job).delete()
     files.remove(job, "rejected", "errors")
