@@ -67,8 +67,18 @@ class FileType(models.TextChoices):
 
 WORKBOOKS = (FileType.XLSX, FileType.XLS, FileType.XLSB, FileType.ODS)
 WRITABLE = (FileType.CSV, FileType.XLSX)
-"""What exports, templates and files of rejected rows are written as."""
-WRITABLE_CHOICES = [(kind.value, str(kind.label)) for kind in WRITABLE]
+"""What templates and files of rejected rows are written as."""
+EXPORTABLE = (FileType.CSV, FileType.XLSX, FileType.JSON, FileType.NDJSON, FileType.XML, FileType.PDF)
+"""What exports are written as."""
+EXPORTABLE_CHOICES = [(kind.value, str(kind.label)) for kind in EXPORTABLE]
+
+
+class Compression(models.TextChoices):
+    """What an exported file is packed into. More than one file, or a password, makes it a ZIP."""
+
+    NONE = "", "Not packed"
+    GZIP = "gzip", "gzip"
+    ZIP = "zip", "ZIP"
 
 
 class Severity(models.TextChoices):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,3 +36,25 @@ class Undone:
 
 
 undone: Registry[Undone] = Registry("Listener to undo")
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file that the hub holds for a record: its name for people, and its path in the file storage."""
+
+    name: str
+    path: str
+    size: int
+    record: str = ""
+
+
+@dataclass(frozen=True)
+class Attachments:
+    """Who holds files for records, under the name of the app: (dataset, [(primary key, values)], alias of the
+    database to read from) → files of the dataset's organization."""
+
+    name: str
+    find: Callable[[Any, Sequence[tuple[Any, dict[str, Any]]], str], Iterable[Attachment]]
+
+
+attachments: Registry[Attachments] = Registry("Holder of attachments")

@@ -17,7 +17,7 @@ from unfold.widgets import (
 )
 
 from apps.jobs.services import exports
-from apps.jobs.statuses import WRITABLE_CHOICES
+from apps.jobs.statuses import EXPORTABLE_CHOICES
 from apps.kernel.admin import allows
 from apps.kernel.admin.saving import refuse
 from apps.kernel.errors import HubError, NotFound
@@ -28,7 +28,7 @@ from apps.records.models import Dataset
 class ExportForm(forms.Form):
     """What to export of a dataset, and how (named as in django-import-export)."""
 
-    format = forms.ChoiceField(choices=WRITABLE_CHOICES, widget=UnfoldAdminSelectWidget)
+    format = forms.ChoiceField(choices=EXPORTABLE_CHOICES, widget=UnfoldAdminSelectWidget)
     columns = forms.MultipleChoiceField(
         widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text="In the order of the dataset's fields."
     )

@@ -38,7 +38,7 @@ def told(result: UndoResult, verb: str) -> str:
 
 def possible(job: Job) -> set[str]:
     found = set()
-    if job.status == JobStatus.PROCESSING and job.is_import:
+    if job.status == JobStatus.PROCESSING:
         found.add("pause")
     if job.status == JobStatus.PAUSED:
         found.add("resume")

@@ -9,7 +9,7 @@ from django.http import FileResponse
 from rest_framework.response import Response
 
 from apps.jobs import selectors
-from apps.jobs.formats.writers import MIME_TYPES
+from apps.jobs.formats.writers import EXPORT_TYPES, MIME_TYPES
 from apps.jobs.models import Job, JobArtifact
 from apps.jobs.services import downloads, exports
 from apps.kernel.api.views import HubAPIView
@@ -52,8 +52,10 @@ def order_export(view: Any, values: dict[str, Any]) -> Job:
     return exports.create(organization=view.organization, dataset=dataset, actor=view.actor, **values)
 
 
-# What exported files, templates and lists of errors are.
 FILES = tuple(kind.partition(";")[0] for kind in MIME_TYPES.values())
+"""What templates and lists of errors are."""
+EXPORTED = tuple(kind.partition(";")[0] for kind in EXPORT_TYPES.values())
+"""What exported files are."""
 
 
 def file_response(artifact: JobArtifact) -> FileResponse:

@@ -12,11 +12,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.jobs import selectors
-from apps.jobs.api.base import FILES, Jobs, JobView, file_response, order_export
+from apps.jobs.api.base import EXPORTED, Jobs, JobView, file_response, order_export
 from apps.jobs.api.serializers import ExportSerializer, ExportStatusSerializer, JobSerializer
 from apps.jobs.models import Job
 from apps.jobs.services import downloads
 from apps.jobs.statuses import JobType
+from apps.kernel.api.addresses import client_ip
 from apps.kernel.api.permissions import PUBLIC
 from apps.kernel.api.views import Parameter
 from apps.kernel.errors import NotFound, Unauthenticated
@@ -54,7 +55,7 @@ class ExportStatusView(JobView):
         job = _export_of(self, id)
         data: dict[str, Any] = {**JobSerializer(job).data, "download_url": None, "download_expires_at": None}
         if data["output"] is not None and self.principal.allows("records:read"):
-            token = downloads.link_token(downloads.output_of(job))
+            token = downloads.link_token(downloads.output_of(job), self.actor)
             path = self.location(f"export/{job.number}/download")
             data["download_url"] = request.build_absolute_uri(f"{path}?token={quote(token)}")
             data["download_expires_at"] = timezone.now() + timedelta(seconds=downloads.LINK_SECONDS)
@@ -65,7 +66,7 @@ class ExportDownloadView(JobView):
     # Either the link's own signature lets one in, or the usual credentials do (checked below).
     scopes = {"get": PUBLIC}
     query_parameters = {"get": [Parameter("token", "The signature of the link in `download_url`.")]}
-    media_types = {"get": FILES}
+    media_types = {"get": EXPORTED}
     sparse = False
 
     def get(self, request: Request, id: str) -> FileResponse:
@@ -76,7 +77,7 @@ class ExportDownloadView(JobView):
         """
         token = self.parameters.get("token")
         if token:
-            return file_response(downloads.artifact_of_token(id, token))
+            return file_response(downloads.opened_by_link(id, token, ip=client_ip(request)))
         if request.auth is None:
             raise Unauthenticated("Use the signed link of the export, or give an API key.")
         self.also_needs("jobs:read")

@@ -7,10 +7,13 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.jobs import selectors
+from apps.jobs.formats.out_csv import ENCODINGS
 from apps.jobs.models import Cause, Correction, Job, JobError
+from apps.jobs.services.exports import MAX_PASSWORD
 from apps.jobs.services.imports import MAX_BATCH, Settings
 from apps.jobs.statuses import (
-    WRITABLE_CHOICES,
+    EXPORTABLE_CHOICES,
+    Compression,
     CorrectionKind,
     FileType,
     ImportMode,
@@ -92,22 +95,83 @@ class ExportSerializer(StrictSerializer):
     """What to export, and how."""
 
     dataset = serializers.CharField(max_length=60, help_text="The dataset's slug.")
-    format = serializers.ChoiceField(WRITABLE_CHOICES, default=FileType.CSV)
+    format = serializers.ChoiceField(EXPORTABLE_CHOICES, default=FileType.CSV)
     filters = serializers.DictField(
         child=serializers.CharField(max_length=500, allow_blank=True),
         required=False,
         default=dict,
-        help_text='The filters of `GET /records/{dataset}`, such as `{"status": "active"}`.',
+        help_text=(
+            "The filters of `GET /records/{dataset}`, on every field, such as "
+            '`{"status": "active", "since__gte": "2026-01-01", "tags__in": "vip,new"}`. Further lookups: '
+            "`contains`, `ne`, `isnull`. Further names: `created_since`, `created_before`, `updated_since`, "
+            "`updated_before` (a day, or a time with a zone)."
+        ),
     )
     search = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
-    ordering = serializers.CharField(max_length=80, required=False, allow_blank=True, default="")
-    columns = serializers.ListField(
-        child=serializers.CharField(max_length=60), max_length=500, required=False, default=list
+    ordering = serializers.CharField(
+        max_length=200,
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text="Indexed fields, `created_at` or `updated_at`; several with commas: `status,-name`.",
     )
-    delimiter = serializers.CharField(max_length=1, required=False, default="", trim_whitespace=False)
-    include_metadata = serializers.BooleanField(required=False, default=False)
+    columns = serializers.ListField(
+        child=serializers.CharField(max_length=130),
+        max_length=500,
+        required=False,
+        default=list,
+        help_text=(
+            "In this order; all fields if left out. `client.name` is the name of the client that is referred "
+            "to; `_id`, `_version`, `_created_at`, `_updated_at` and `_deleted_at` are metadata."
+        ),
+    )
+    headers = serializers.DictField(
+        child=serializers.CharField(max_length=200),
+        required=False,
+        default=dict,
+        help_text='What columns are called, with `labels`: `{"name": "Company"}`.',
+    )
     labels = serializers.BooleanField(
         required=False, default=False, help_text="Labels as headers, not names."
+    )
+    include_related = serializers.BooleanField(
+        required=False, default=False, help_text="With the names of the records that are referred to."
+    )
+    include_metadata = serializers.BooleanField(
+        required=False, default=False, help_text="With id, version, times of creation and last change."
+    )
+    include_audit_trail = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="With all changes of the records: nested in JSON and XML, a sheet or a file with others.",
+    )
+    include_attachments = serializers.BooleanField(
+        required=False, default=False, help_text="A ZIP with the files that the hub holds for the records."
+    )
+    include_deleted = serializers.BooleanField(
+        required=False, default=False, help_text="With deleted records; `_deleted_at` says since when."
+    )
+    delimiter = serializers.CharField(
+        max_length=1, required=False, allow_blank=True, default="", trim_whitespace=False, help_text="Of CSV."
+    )
+    encoding = serializers.ChoiceField(list(ENCODINGS.items()), default="utf-8", help_text="Of CSV.")
+    bom = serializers.BooleanField(
+        required=False, default=True, help_text="A byte order mark in UTF-8 CSV, which Excel needs."
+    )
+    quote_all = serializers.BooleanField(
+        required=False, default=False, help_text="Quotes around every cell of CSV, needed or not."
+    )
+    compression = serializers.ChoiceField(
+        Compression.choices, required=False, allow_blank=True, default="", help_text="What it is packed into."
+    )
+    password = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        default="",
+        max_length=MAX_PASSWORD,
+        write_only=True,
+        trim_whitespace=False,
+        help_text="Makes the file a ZIP with AES-256. Kept until the file is written, never shown.",
     )
     name = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
     notifications = NotificationsSerializer(required=False)
@@ -241,6 +305,7 @@ class JobSerializer(StatusSerializer):
                 return {
                     "filename": artifact.filename,
                     "format": artifact.format,
+                    "compression": artifact.compression,
                     "file_size": artifact.file_size,
                     "rows": artifact.rows,
                     "sha256": artifact.sha256,

@@ -6,13 +6,11 @@ Nothing here knows Django, a dataset or a mapping; readers turn bytes into cells
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-ESCAPED = re.compile(r"'+[=+\-@\t\r\0]")
-"""A text to which an export put a single quote in front, so that no spreadsheet runs it as a formula."""
+from apps.kernel.spreadsheets import ESCAPED as ESCAPED
 
 Cell = str | int | float | bool | None
 """A cell as read. Text formats give texts only; dates and times of spreadsheets come as ISO 8601 texts."""

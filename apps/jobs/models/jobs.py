@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from apps.jobs.models.queries import JobQuerySet
 from apps.jobs.statuses import FINISHED, WORKING, FileType, ImportMode, JobStatus, JobType
+from apps.kernel.crypto.fields import EncryptedTextField
 from apps.kernel.leases import Leased
 from apps.kernel.models import Stamped, TimeOrdered
 
@@ -130,6 +131,9 @@ class Job(TimeOrdered, Stamped, Leased):
     # Exports.
     filters = models.JSONField(default=dict, blank=True)
     export_settings = models.JSONField(default=dict, blank=True)
+    export_password = EncryptedTextField(
+        null=True, blank=True, help_text="Of the archive; forgotten as soon as the file is written."
+    )
 
     # When it runs by itself, and who hears of it.
     is_scheduled = models.BooleanField(default=False)

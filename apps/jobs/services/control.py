@@ -42,9 +42,10 @@ def _audit(job: Job, actor: Actor, action: str, before: str, **changes: Any) -> 
 
 @transaction.atomic
 def pause(*, job: Job, actor: Actor) -> Job:
-    """Stop after the batch at hand; `resume` goes on there. Raises RaceLost if it is not running."""
-    if not job.is_import:
-        raise NotReady("An export cannot be paused; cancel it instead.")
+    """Stop after the batch at hand; `resume` goes on there. Raises RaceLost if it is not running.
+
+    An export begins anew when it goes on: its file shows the records at one moment.
+    """
     before = job.status
     move(job, JobStatus.PAUSED, JOB_TRANSITIONS)
     _audit(job, actor, "paused", before)
@@ -73,6 +74,7 @@ def cancel(*, job: Job, actor: Actor, reason: str = "") -> Job:
             completed_at=timezone.now(),
             status_reason=reason[:500],
             next_run_at=None,
+            export_password=None,
         )
         _audit(job, actor, "cancelled", before, reason=[None, reason] if reason else [None, None])
     live.clear(job)
@@ -89,6 +91,8 @@ def retry(*, job: Job, actor: Actor) -> Job:
         )
     if job.is_import and job.configured_at is None:
         raise NotReady(f"The columns of {job.number} are not matched yet.")
+    if job.export_settings.get("has_password") and not job.export_password:
+        raise NotReady(f"The password of {job.number} was forgotten when it ended. Order the export anew.")
     also: dict[str, Any] = {"completed_at": None, "status_reason": ""}
     if job.origin is not None and undoing.at_work(job.origin) is not None:
         raise NotReady(f"What {job.number} wrote is being taken back. Wait until that has ended.")

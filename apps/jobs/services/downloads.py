@@ -16,24 +16,30 @@ from apps.jobs.models import Job, JobArtifact
 from apps.jobs.services import files, storage
 from apps.jobs.statuses import ArtifactKind
 from apps.kernel.errors import NotFound
-from apps.tenants.principals import Actor
+from apps.tenants.principals import SYSTEM, Actor
 
 SALT = "jobs.download"
 LINK_SECONDS = 3600
 
 
-def link_token(artifact: JobArtifact, *, seconds: int = LINK_SECONDS) -> str:
-    """What a download link carries. It opens this one file until it, or the file, expires."""
+def link_token(artifact: JobArtifact, actor: Actor = SYSTEM, *, seconds: int = LINK_SECONDS) -> str:
+    """What a download link carries. It opens this one file until it, or the file, expires.
+
+    It names who asked for it: the audit log says so at each download.
+    """
     until = int((timezone.now() + timedelta(seconds=seconds)).timestamp())
-    payload = [artifact.public_id, artifact.job.organization_id.hex, until]
+    payload = [artifact.public_id, artifact.job.organization_id.hex, until, actor.kind, actor.ref]
     return signing.dumps(payload, salt=SALT, compress=False)
 
 
-def artifact_of_token(job_number: str, token: str) -> JobArtifact:
-    """The file that a link opens. Raises NotFound for a link that is forged, stale or of another job."""
+def opened_by_link(job_number: str, token: str, *, ip: str | None = None) -> JobArtifact:
+    """The file that a link opens, with an audit entry that it did.
+
+    Raises NotFound for a link that is forged, stale or of another job.
+    """
     gone = NotFound("This link is not valid (any more). Ask for a new one.", code="link_expired")
     try:
-        public_id, organization, until = signing.loads(token, salt=SALT)
+        public_id, organization, until, kind, ref = signing.loads(token, salt=SALT)
     except (signing.BadSignature, ValueError, TypeError):
         raise gone from None
     pk = JobArtifact.parse_public_id(str(public_id))
@@ -50,6 +56,7 @@ def artifact_of_token(job_number: str, token: str) -> JobArtifact:
         or artifact.is_expired
     ):
         raise gone
+    note(artifact, Actor(str(kind), str(ref), "Signed link", ip=ip))
     return artifact
 
 

@@ -1,125 +1,278 @@
-"""One export at work: the dataset's records into a file, in one pass over one snapshot."""
+"""One export at work: the dataset's records, as they stood at one moment, into a file."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from decimal import Decimal
-from itertools import islice
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from apps.jobs.formats.registry import formats
-from apps.jobs.formats.writers import WRITERS
+from apps.jobs.formats import packing
+from apps.jobs.formats.errors import FormatError
+from apps.jobs.formats.out_pdf import MAX_ROWS as PDF_ROWS
+from apps.jobs.formats.out_xlsx import XlsxOutput
+from apps.jobs.formats.outputs import Batch, OutOptions, Output, plain_text
+from apps.jobs.formats.outputs_by_format import OUTPUTS
 from apps.jobs.models import Job, JobArtifact
-from apps.jobs.services import files
-from apps.jobs.statuses import ArtifactKind, JobStatus
+from apps.jobs.services import attachments
+from apps.jobs.services.export_columns import CHANGES, HISTORY, METADATA, Layout, UnknownColumn, layout_of
+from apps.jobs.services.export_packing import Packing, filename_of
+from apps.jobs.services.exports import DEFAULTS
+from apps.jobs.statuses import FileType, JobStatus
 from apps.kernel import ids
 from apps.kernel.leases import fenced_update
-from apps.records import selectors
-from apps.records.fields import Field, display
+from apps.kernel.snapshots import snapshot
+from apps.records import reading, selectors
 from apps.records.models import Record
 
-CHUNK = 2_000
-METADATA = ("_id", "_version", "_created_at", "_updated_at")
+TOLD_EVERY = 0.5
+"""Seconds between two looks at whether to go on, and two notes of how far it is."""
+JOINED = 20_000
+"""Related records that are remembered at most, beyond those of a page."""
+
+
+class _Stopped(Exception):
+    """The job was paused or cancelled."""
 
 
 def run(job: Job, *, check: Callable[[], None]) -> JobArtifact | None:
     """Write the file and store it; None if the job was paused or cancelled meanwhile.
 
-    An interrupted export begins anew: its file is only kept whole. Raises BadRequest for filters that the
-    dataset no longer knows, FormatError for more rows than the format holds.
+    An interrupted export begins anew, so that its file shows one moment; it is kept whole or not at all.
+    Raises BadRequest for filters and FormatError for columns that the dataset no longer knows, and for more
+    than the format holds.
     """
-    settings = job.export_settings
-    format_name = settings.get("format", "csv")
-    chosen = [
-        job.dataset.fields_by_name[name] for name in columns_of(job) if name in job.dataset.fields_by_name
-    ]
-    records = selectors.filtered(
+    settings = {**DEFAULTS, **job.export_settings}
+    try:
+        layout = layout_of(job.dataset, settings)
+    except UnknownColumn as error:
+        raise FormatError(str(error), code="unknown_field") from None
+    selection = reading.select(
         job.dataset,
         job.filters.get("fields", {}),
         search=job.filters.get("search", ""),
-        ordering=settings.get("ordering", ""),
+        ordering=settings["ordering"],
+        include_deleted=settings["include_deleted"],
     )
-    fenced_update(
-        job,
-        started_at=job.started_at or timezone.now(),
-        total_records=_total(job, records),
-        total_is_exact=True,
-        processed_records=0,
-        successful_records=0,
-        processing_seconds=0.0,
-    )
-    with_metadata = bool(settings.get("include_metadata"))
-    header = [_heading(field, settings) for field in chosen] + list(METADATA if with_metadata else ())
-    clock = time.monotonic()
-    with tempfile.TemporaryFile() as file:
-        options = (
-            {"delimiter": settings["delimiter"]} if format_name == "csv" and settings.get("delimiter") else {}
+    with contextlib.suppress(_Stopped), snapshot() as using:
+        return _Run(job, settings, layout, selection, using, check).artifact()
+    return None
+
+
+@dataclass
+class _Run:
+    job: Job
+    settings: dict[str, Any]
+    layout: Layout
+    selection: reading.Selection
+    using: str
+    check: Callable[[], None]
+
+    def __post_init__(self) -> None:
+        self.format = str(self.settings["format"])
+        self.clock = time.monotonic()
+        self.told = self.clock
+        self.read = 0
+        self.joined: list[dict[str, dict[str, Any]]] = [{} for _ in self.layout.joins]
+        self.attached = (
+            attachments.Collector(self.job, self.using) if self.settings["include_attachments"] else None
         )
-        writer = WRITERS[format_name](file, header, **options)
-        rows = _rows(records, chosen, with_metadata)
-        while part := list(islice(rows, CHUNK)):
-            check()
-            writer.write(part)
-            fenced_update(
-                job,
-                processed_records=writer.rows,
-                successful_records=writer.rows,
-                current_record=writer.rows,
-                processing_seconds=time.monotonic() - clock,
+        self.history: Output | None = None
+
+    def artifact(self) -> JobArtifact:
+        """The stored file."""
+        total, exact = self._total()
+        if self.format == FileType.PDF and exact and total > PDF_ROWS:
+            raise FormatError(
+                f"A PDF holds at most {PDF_ROWS:,} rows, and these are {total:,}. "
+                "Filter what is exported, or choose Excel or CSV.",
+                code="too_many_rows",
             )
-            status = Job.objects.filter(pk=job.pk).values_list("status", flat=True).first()
-            if status != JobStatus.PROCESSING:
-                return None
-        writer.close()
-        stamp = timezone.localtime().strftime("%Y-%m-%d")
-        name = f"{job.dataset.slug}-{stamp}{formats[format_name].extensions[0]}"
-        return files.store(
-            job, ArtifactKind.OUTPUT, format_name, name, file, rows=writer.rows, days=files.OUTPUT_DAYS
+        fenced_update(
+            self.job,
+            started_at=self.job.started_at or timezone.now(),
+            total_records=total,
+            total_is_exact=exact,
+            processed_records=0,
+            successful_records=0,
+            processing_seconds=0.0,
+        )
+        with contextlib.ExitStack() as stack:
+            file = _temporary(stack)
+            output = OUTPUTS[self.format](file, self._columns(), self._options())
+            beside = self._begin_history(output, stack)
+            self._write(output)
+            output.close()
+            self._finish(output)
+            members = [packing.Member(filename_of(self.job, self.format), file)]
+            if beside is not None and self.history is not None:
+                self.history.close()
+                members.append(packing.Member(f"{self.job.dataset.slug}-changes.csv", beside))
+            return Packing(self.job, self.settings, self.layout, self.attached, self.check).stored(
+                members, output.rows
+            )
+
+    # --- reading and writing
+
+    def _total(self) -> tuple[int, bool]:
+        """How many rows there will be, and whether that is sure: what is tested one by one is not counted."""
+        narrowed = self.job.filters.get("fields") or self.job.filters.get("search")
+        if not narrowed and not self.settings["include_deleted"] and self.format != FileType.PDF:
+            return selectors.count(self.job.dataset), True
+        return self.selection.rows.using(self.using).order_by().count(), not self.selection.tests
+
+    @property
+    def _has_history(self) -> bool:
+        return bool(self.settings["include_audit_trail"])
+
+    def _columns(self) -> tuple[Any, ...]:
+        nested = self._has_history and OUTPUTS[self.format].nested
+        return (*self.layout.columns, CHANGES) if nested else self.layout.columns
+
+    def _options(self) -> OutOptions:
+        return OutOptions(
+            title=self.job.dataset.name,
+            labels=bool(self.settings["labels"]) or self.format == FileType.PDF,
+            delimiter=self.settings["delimiter"] or ",",
+            encoding=self.settings["encoding"],
+            bom=bool(self.settings["bom"]),
+            quote_all=bool(self.settings["quote_all"]),
+            zone=ZoneInfo(self.job.organization.timezone),
+            root=self.job.dataset.slug,
+        )
+
+    def _begin_history(self, output: Output, stack: contextlib.ExitStack) -> BinaryIO | None:
+        """Where the changes go if they are no list in each record: a sheet, or a file beside."""
+        if not self._has_history or output.nested:
+            return None
+        options = self._options()
+        if isinstance(output, XlsxOutput):
+            self.history = output.also(
+                "Changes", HISTORY, OutOptions(title="Changes", zone=options.zone, labels=True)
+            )
+            return None
+        file = _temporary(stack)
+        self.history = OUTPUTS["csv"](file, HISTORY, options)
+        return file
+
+    def _write(self, output: Output) -> None:
+        needs_meta = self.layout.needs_meta or self._has_history or self.attached is not None
+        for page in reading.pages(self.selection, using=self.using, meta=needs_meta):
+            self.read += page.read
+            meta: list[tuple[Any, ...]] = []
+            if needs_meta:
+                meta = [_about(row) for row in page.meta]
+                if self._has_history:
+                    meta = self._with_changes(page, meta)
+                if self.attached is not None:
+                    self.attached.see(
+                        [(row[0], data) for row, data in zip(page.meta, page.data, strict=True)]
+                    )
+            output.write(Batch(page.data, meta, self._related(page.data)))
+            self._look_up(output.rows)
+
+    def _related(self, data: list[dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
+        """The records that these refer to, by key, in one statement per join for what is not known yet."""
+        for n, join in enumerate(self.layout.joins):
+            known = self.joined[n]
+            keys = {key for row in data if isinstance(key := row.get(join.field), str)}
+            if len(known) > JOINED:
+                known = self.joined[n] = {}
+            missing = keys - known.keys()
+            if missing:
+                known.update({key: {} for key in missing})
+                known.update(reading.by_keys(join.dataset, missing, using=self.using))
+        return self.joined
+
+    def _with_changes(self, page: reading.Page, meta: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        records = [row[0] for row in page.meta]
+        found = reading.changes_of(zip(records, page.data, strict=True), using=self.using)
+        for changes in found.values():
+            for change in changes:
+                change["at"] = _moment(change["at"])
+        if self.history is None:
+            return [(*about, found[pk]) for about, pk in zip(meta, records, strict=True)]
+        key_field = self.job.dataset.key_field
+        lines = [
+            line
+            for about, pk, data in zip(meta, records, page.data, strict=True)
+            for change in found[pk]
+            for line in _lines(about[0], str(data.get(key_field) or ""), change)
+        ]
+        self.history.write(Batch(lines))
+        return meta
+
+    def _look_up(self, rows: int) -> None:
+        """Every now and then: is the lease ours, is the job still wanted; and tell how far it is."""
+        self.check()
+        now = time.monotonic()
+        if now - self.told < TOLD_EVERY:
+            return
+        self.told = now
+        fenced_update(
+            self.job,
+            processed_records=self.read,
+            successful_records=rows,
+            current_record=self.read,
+            processing_seconds=now - self.clock,
+        )
+        self._still_wanted()
+
+    def _still_wanted(self) -> None:
+        if (
+            Job.objects.filter(pk=self.job.pk).values_list("status", flat=True).first()
+            != JobStatus.PROCESSING
+        ):
+            raise _Stopped
+
+    def _finish(self, output: Output) -> None:
+        self._still_wanted()
+        told = output.notes.sentences() + (self.history.notes.sentences() if self.history is not None else [])
+        fenced_update(
+            self.job,
+            total_records=output.rows,
+            total_is_exact=True,
+            processed_records=output.rows,
+            successful_records=output.rows,
+            current_record=output.rows,
+            processing_seconds=time.monotonic() - self.clock,
+            checkpoint={"notes": told},
         )
 
 
-def columns_of(job: Job) -> list[str]:
-    """The fields to export, in order: those that were chosen, or all."""
-    return list(job.export_settings.get("columns") or [field.name for field in job.dataset.fields])
+def _temporary(stack: contextlib.ExitStack) -> BinaryIO:
+    """A file that goes when the stack is left."""
+    return stack.enter_context(tempfile.TemporaryFile())
 
 
-def _heading(field: Field, settings: dict[str, Any]) -> str:
-    return field.title if settings.get("labels") else field.name
+def _about(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The metadata as it is written, in the order of METADATA."""
+    pk, version, created, changed, deleted = row
+    return ids.public(Record.PREFIX, pk), version, _moment(created), _moment(changed), _moment(deleted)
 
 
-def _total(job: Job, records: Any) -> int:
-    if not job.filters.get("fields") and not job.filters.get("search"):
-        return selectors.count(job.dataset)
-    return int(records.order_by().count())
+assert len(METADATA) == len(reading.META)
 
 
-def _rows(records: Any, chosen: list[Field], with_metadata: bool) -> Iterator[list[Any]]:
-    names = ["data", "id", "version", "created_at", "updated_at"] if with_metadata else ["data"]
-    for data, *metadata in records.values_list(*names).iterator(chunk_size=CHUNK):
-        row = [cell_of(data.get(field.name), field) for field in chosen]
-        if metadata:
-            row += [ids.public(Record.PREFIX, metadata[0]), *metadata[1:2]]
-            row += [_moment(value) for value in metadata[2:]]
-        yield row
+def _moment(value: Any) -> str | None:
+    return None if value is None else value.isoformat().replace("+00:00", "Z")
 
 
-def cell_of(value: Any, field: Field) -> Any:
-    """A canonical value as a cell that the hub's own import reads back as the same value."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if field.type == "decimal":
-        return Decimal(value)
-    if field.type == "money":
-        return display(value, field)
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    return value
-
-
-def _moment(value: Any) -> str:
-    return value.isoformat().replace("+00:00", "Z") if value is not None else ""
+def _lines(record: str, key: str, change: dict[str, Any]) -> list[dict[str, Any]]:
+    """A change as lines of a table: one for each value that it changed."""
+    before, after = change["before"] or {}, change["after"] or {}
+    about = {
+        "record": record,
+        "key": key,
+        **{name: change[name] for name in ("version", "operation", "at", "by")},
+    }
+    names = [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
+    return [
+        {**about, "field": name, "before": plain_text(before.get(name)), "after": plain_text(after.get(name))}
+        for name in names
+    ] or [about]

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from django.utils import timezone
 
 from apps.jobs.formats.registry import formats
-from apps.jobs.formats.writers import MIME_TYPES, WRITERS
+from apps.jobs.formats.writers import EXPORT_TYPES, WRITERS
 from apps.jobs.models import Job, JobArtifact
 from apps.jobs.services import storage
 from apps.jobs.services.problems import Rejected, rejected
@@ -18,7 +18,7 @@ from apps.jobs.statuses import WORKBOOKS, WRITABLE, ArtifactKind, FileType
 
 KEPT_DAYS = 30
 OUTPUT_DAYS = 7
-CHUNK = 2_000
+PACKED = {"gzip": ".gz", "zip": ".zip"}
 
 
 def expiry(days: int) -> datetime:
@@ -112,11 +112,19 @@ def write_table(
 
 
 def store(
-    job: Job, kind: str, format_name: str, filename: str, file: BinaryIO, *, rows: int, days: int
+    job: Job,
+    kind: str,
+    format_name: str,
+    filename: str,
+    file: BinaryIO,
+    *,
+    rows: int,
+    days: int,
+    compression: str = "",
 ) -> JobArtifact:
     """Put a finished file into the storage; the returned row is not saved yet."""
     sha256, size = storage.digest_of(file)
-    extension = formats[format_name].extensions[0]
+    extension = formats[format_name].extensions[0] + PACKED.get(compression, "")
     path = storage.save(job, f"{kind}-{job.generation}{extension}", file)
     return JobArtifact(
         job=job,
@@ -125,7 +133,8 @@ def store(
         filename=filename[-255:],
         file_path=path,
         file_size=size,
-        mime_type=MIME_TYPES[format_name],
+        mime_type=EXPORT_TYPES[compression or format_name],
+        compression=compression,
         sha256=sha256,
         rows=rows,
         expires_at=expiry(days),

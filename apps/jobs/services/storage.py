@@ -42,6 +42,12 @@ def open_file(path: str) -> File[Any]:
         return default_storage.open(path, "rb")
 
 
+def exists(path: str) -> bool:
+    """Whether a file is stored there."""
+    with _reachable():
+        return default_storage.exists(path)
+
+
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[BinaryIO]:
     """As `open_file`, closed in the end."""

@@ -14,7 +14,7 @@ def of(job: Job) -> dict[str, Any]:
         return _of_import(job)
     return {
         "message": f"{job.processed_records:,} {_rows(job.processed_records)} exported.",
-        "details": [],
+        "details": list(job.checkpoint.get("notes", [])),
         "recommendations": [],
     }
 

@@ -137,7 +137,7 @@ def complete(job: Job, made: list[JobArtifact]) -> None:
     """
     with transaction.atomic():
         files.keep(made)
-        fenced_update(job, summary=summaries.of(job), attempts=0)
+        fenced_update(job, summary=summaries.of(job), attempts=0, export_password=None)
         move(job, JobStatus.COMPLETED, JOB_TRANSITIONS, completed_at=timezone.now(), status_reason="")
         if job.is_import:
             job.rejections.all().delete()
@@ -155,7 +155,7 @@ def fail(job: Job, reason: str) -> None:
                 move(job, JobStatus.PENDING, JOB_TRANSITIONS)
             return
         with transaction.atomic():
-            fenced_update(job, status_reason=reason[:500], attempts=0)
+            fenced_update(job, status_reason=reason[:500], attempts=0, export_password=None)
             move(job, JobStatus.FAILED, JOB_TRANSITIONS, completed_at=timezone.now())
             fenced_update(job, summary=summaries.of(job))
             if job.is_import:
