@@ -64,6 +64,7 @@ AFTER = (
         (
             Item("Endpoints", "webhook", "webhooks_webhookendpoint_changelist", "webhooks:read"),
             Item("Deliveries", "send", "webhooks_delivery_changelist", "webhooks:read"),
+            Item("Replays", "replay", "webhooks_replay_changelist", "webhooks:read"),
             Item("Inbound", "move_to_inbox", "webhooks_inboundwebhook_changelist", "webhooks:read"),
             Item("Inbound addresses", "dns", "webhooks_inboundreceiver_changelist", "integrations:read"),
             Item("Payments", "payments", "webhooks_merchanttransaction_changelist", "webhooks:read"),

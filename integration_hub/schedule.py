@@ -45,6 +45,7 @@ ENTRIES: list[Entry] = [
     Entry("Old lines of the integrations' log", "connectors.sweep_logs", "maintenance", seconds=3600),
     Entry("Events that wait for their subscribers", "events.sweep", "webhooks", seconds=5),
     Entry("Webhook deliveries that are due", "webhooks.sweep", "webhooks", seconds=5),
+    Entry("Replays of webhooks that wait for a worker", "webhooks.replay_sweep", "jobs", seconds=10),
     Entry("The audit log since its last anchor", "audit.verify_new", "maintenance", seconds=3600),
     Entry("The whole audit log", "audit.verify", "maintenance", at=crontab(hour="2", minute="40")),
     Entry("Old numbers of API usage", "apikeys.thin_usage", "maintenance", seconds=600),

@@ -19,8 +19,8 @@ from apps.events.models import Event
 from apps.events.selectors import first_id
 from apps.kernel.errors import NotFound
 from apps.tenants.models import Organization
-from apps.webhooks.models import Delivery, DeliveryAttempt, WebhookEndpoint
-from apps.webhooks.statuses import WAITING, Cause, DeliveryStatus
+from apps.webhooks.models import Delivery, DeliveryAttempt, Replay, WebhookEndpoint
+from apps.webhooks.statuses import UNFINISHED, WAITING, Cause, DeliveryStatus
 
 WINDOW = timedelta(days=30)
 DAY = timedelta(hours=24)
@@ -197,6 +197,11 @@ def activity_of_all(organization: Organization) -> Activity | None:
 def recent_deliveries(endpoint: WebhookEndpoint, *, limit: int = RECENT) -> list[Delivery]:
     """The last deliveries of an endpoint, newest first."""
     return list(Delivery.objects.filter(endpoint=endpoint).order_by("-id")[:limit])
+
+
+def unfinished_replays(endpoint: WebhookEndpoint) -> list[Replay]:
+    """What is being sent again to an endpoint, or would be if it were not paused."""
+    return list(Replay.objects.filter(endpoint=endpoint, status__in=UNFINISHED).order_by("-id")[:RECENT])
 
 
 def statistics_of(endpoints: Any, *, since: datetime | None = None) -> dict[str, Any]:

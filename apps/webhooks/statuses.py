@@ -104,3 +104,37 @@ class Cause(models.TextChoices):
     EVENT = "event", "Event"
     TEST = "test", "Test"
     REPLAY = "replay", "Replay"
+
+
+class Chosen(models.TextChoices):
+    """Which messages a replay sends again."""
+
+    FAILED = "failed", "What failed or was cancelled"
+    MISSING = "missing", "Events that were never owed to it"
+    ALL = "all", "Everything, also what arrived"
+    SELECTED = "selected", "Deliveries that were selected"
+
+
+class ReplayStatus(models.TextChoices):
+    """A replay that is running is due whenever nobody holds its lease."""
+
+    RUNNING = "running", "Running"
+    PAUSED = "paused", "Paused"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+REPLAY_TRANSITIONS = transitions(
+    {
+        ReplayStatus.RUNNING: [
+            ReplayStatus.PAUSED,
+            ReplayStatus.COMPLETED,
+            ReplayStatus.FAILED,
+            ReplayStatus.CANCELLED,
+        ],
+        ReplayStatus.PAUSED: [ReplayStatus.RUNNING, ReplayStatus.CANCELLED],
+        ReplayStatus.FAILED: [ReplayStatus.RUNNING],
+    }
+)
+UNFINISHED = (ReplayStatus.RUNNING, ReplayStatus.PAUSED)

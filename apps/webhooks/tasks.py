@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.kernel.background import enqueue
-from apps.webhooks.services import claims, dispatch, fifo, forgetting, recovery, tallying
+from apps.webhooks.services import claims, dispatch, fifo, forgetting, recovery, replaying, tallying
 from apps.webhooks.services.inbound import keeping, processing, watching
 from apps.webhooks.services.solo import turn_in_worker, worker_is_stopping
 
@@ -38,6 +38,18 @@ def sweep() -> None:
     fifo.release_forgotten(timezone.now())
     if claims.is_due():
         drain()
+
+
+@shared_task(name="webhooks.replay", ignore_result=True)
+def replay(replay_id: str) -> None:
+    """Work on a replay that is due."""
+    replaying.take(replay_id=replay_id)
+
+
+@shared_task(name="webhooks.replay_sweep", ignore_result=True)
+def replay_sweep() -> None:
+    """Every few seconds: replays that nobody works on."""
+    replaying.sweep()
 
 
 @shared_task(name="webhooks.inbound_drain", ignore_result=True)

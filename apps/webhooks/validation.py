@@ -130,7 +130,7 @@ def _events(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
         return
     known = known_types(endpoint.organization)
     for n, pattern in enumerate(patterns):
-        if not isinstance(pattern, str) or len(pattern) > 100 or not _PATTERN.fullmatch(pattern):
+        if not is_pattern(pattern):
             yield FieldError(
                 f"/events/{n}",
                 "event_type",
@@ -138,6 +138,11 @@ def _events(endpoint: WebhookEndpoint) -> Iterator[FieldError]:
             )
         elif "*" not in pattern and pattern not in known and not pattern.startswith(OWN):
             yield FieldError(f"/events/{n}", "unknown_event_type", f"There is no event type {pattern}.")
+
+
+def is_pattern(pattern: object) -> bool:
+    """Whether it reads like an event type or a wildcard of them."""
+    return isinstance(pattern, str) and len(pattern) <= 100 and bool(_PATTERN.fullmatch(pattern))
 
 
 def known_types(organization: Organization) -> set[str]:

@@ -125,6 +125,13 @@ class World:
         self.made(f"webhooks/{number}/pause", {})
         return number
 
+    def replay(self) -> str:
+        body = {"since": "2026-01-01T00:00:00Z"}
+        return str(self.made(f"webhooks/{self.endpoint()}/replay", body)["id"])
+
+    def paused_replay(self) -> str:
+        return str(self.made(f"replays/{self.replay()}/pause", {})["id"])
+
     def delivery(self, status: str) -> str:
         from apps.webhooks.models import Delivery, WebhookEndpoint
 
@@ -346,6 +353,10 @@ CALLS: dict[str, Prepare] = {
     "POST webhooks/{id}/resume": of(World.paused_endpoint, "webhooks/{}/resume"),
     "POST webhooks/{id}/rotate-secret": of(World.endpoint, "webhooks/{}/rotate-secret"),
     "POST webhooks/{id}/replay": of(World.endpoint, "webhooks/{}/replay", {"since": "2026-01-01T00:00:00Z"}),
+    "POST deliveries/retry": at("deliveries/retry", {"status": ["failed"]}),
+    "POST replays/{id}/pause": of(World.replay, "replays/{}/pause"),
+    "POST replays/{id}/cancel": of(World.replay, "replays/{}/cancel"),
+    "POST replays/{id}/resume": of(World.paused_replay, "replays/{}/resume"),
     "POST deliveries/{id}/retry": of(lambda w: w.delivery("failed"), "deliveries/{}/retry"),
     "POST deliveries/{id}/cancel": of(lambda w: w.delivery("pending"), "deliveries/{}/cancel"),
     "POST deliveries/{id}/expunge": of(lambda w: w.delivery("delivered"), "deliveries/{}/expunge"),

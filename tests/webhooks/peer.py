@@ -65,6 +65,25 @@ def die(*args: object, **options: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def replay_and_die(replay_id: str, page: str) -> None:
+    """Be killed when a page of ten is written, but not committed."""
+    from apps.webhooks import choices
+    from apps.webhooks.services import replaying
+
+    choices.PAGE = replaying.PAGE = 10
+    written, pages = replaying.fenced_update, []
+
+    def write(row: Any, **values: Any) -> None:
+        written(row, **values)
+        if "checkpoint" in values:
+            pages.append(values)
+            if len(pages) == int(page):
+                die()
+
+    replaying.fenced_update = write
+    replaying.take(replay_id=replay_id)
+
+
 def main(deed: str, *args: str) -> None:
     import django
 
@@ -94,6 +113,8 @@ def main(deed: str, *args: str) -> None:
     elif deed == "drain-and-freeze":
         dispatch.drain(seconds=0.1, hand_over=lambda: print("claims no more", flush=True))
         print("recorded", flush=True)
+    elif deed == "replay-and-die":
+        replay_and_die(*args)
     elif deed == "die-before-recording":
         results.record = die
         fanout.sweep()

@@ -14,10 +14,11 @@ from django.urls import reverse
 from apps.audit.models import AuditEntry
 from apps.tenants.models import User
 from apps.tenants.services import organizations
-from apps.webhooks.models import Delivery, WebhookEndpoint
+from apps.webhooks.models import Delivery, Replay, WebhookEndpoint
 from apps.webhooks.statuses import DeliveryStatus
 from tests.webhooks.conftest import only_delivery, publish, run
 from tests.webhooks.receiver import say
+from tests.webhooks.test_replays import order, worked
 
 ENDPOINTS, DELIVERIES = "admin:webhooks_webhookendpoint", "admin:webhooks_delivery"
 
@@ -230,9 +231,58 @@ def test_replay_counts_before_it_sends(ada, organization, endpoint_at, receiver)
     counted = act(ada, endpoint, "replay_since", **asked)
     assert "Send 1 again" in counted.content.decode()
     assert only_delivery(endpoint).status == DeliveryStatus.FAILED
-    assert act(ada, endpoint, "replay_since", _counted="1", **asked).status_code == 302
+    assert not Replay.objects.exists()
+    done = act(ada, endpoint, "replay_since", _counted="1", **asked)
+    replay = Replay.objects.get()
+    assert done["Location"] == reverse("admin:webhooks_replay_change", args=[replay.number])
+    assert "Waiting for a worker" in page(ada, "admin:webhooks_replay_change", replay.number)
+    assert replay.number in page(ada, f"{ENDPOINTS}_change", endpoint.number)
+    worked(replay)
     run()
     assert only_delivery(endpoint).status == DeliveryStatus.DELIVERED
+    progress = ada.get(reverse("admin:webhooks_replay_progress", args=[replay.number])).json()
+    assert (progress["percent"], progress["text"], progress["active"]) == (100.0, "1 of 1 deliveries", False)
+
+
+def test_a_replay_is_paused_resumed_and_cancelled(ada, organization, endpoint_at, receiver):
+    endpoint = endpoint_at(receiver.url)
+    publish(organization)
+    run()
+    replay = order(endpoint)
+
+    def act_on(deed):
+        url = reverse(f"admin:webhooks_replay_{deed}", args=[replay.number])
+        assert ada.get(url).status_code == 200
+        assert ada.post(url, {"_confirmed": "1"}).status_code == 302
+        replay.refresh_from_db()
+        return replay.status
+
+    assert [act_on(deed) for deed in ("pause", "resume", "cancel")] == ["paused", "running", "cancelled"]
+    assert replay.number in page(ada, "admin:webhooks_replay_changelist")
+
+
+def test_all_that_a_filter_shows_is_retried(ada, organization, endpoint_at, receiver):
+    endpoint = endpoint_at(receiver.url, retry_attempts=0)
+    endpoint_at(receiver.url, retry_attempts=0)
+    publish(organization)
+    run()
+    receiver.answers = [say(500)] * 4
+    publish(organization)
+    publish(organization)
+    run()
+    ticked = [row.public_id for row in Delivery.objects.filter(endpoint=endpoint, status="failed")]
+    assert len(ticked) == 2
+    url = f"{reverse(f'{DELIVERIES}_changelist')}?status=failed&endpoint__id__exact={endpoint.pk}"
+    posted = {"action": "retry", "_selected_action": ticked[:1], "select_across": "1"}
+
+    assert ada.post(url, posted).status_code == 200
+    assert not Replay.objects.exists()
+    ada.post(url, {**posted, "_confirmed": "1"})
+    replay = Replay.objects.get()
+    assert (replay.endpoint, replay.statuses, replay.delivery_ids) == (endpoint, ["failed"], [])
+    assert worked(replay).sent == 2
+    run()
+    assert Delivery.objects.filter(status="failed").count() == 2  # the other endpoint's
 
 
 def test_bulk_retry(ada, organization, endpoint_at, receiver):
@@ -249,6 +299,7 @@ def test_bulk_retry(ada, organization, endpoint_at, receiver):
     assert (
         ada.post(url, {"action": "retry", "_selected_action": ticked, "_confirmed": "1"}).status_code == 302
     )
+    worked(Replay.objects.get())
     run()
     assert set(Delivery.objects.filter(endpoint=endpoint).values_list("status", flat=True)) == {"delivered"}
 

@@ -9,10 +9,11 @@ import pytest
 from apps.audit.models import AuditEntry
 from apps.events.models import Event
 from apps.tenants.services import organizations
-from apps.webhooks.models import Delivery, WebhookEndpoint
+from apps.webhooks.models import Delivery, Replay, WebhookEndpoint
 from apps.webhooks.statuses import DeliveryStatus, EndpointStatus
 from tests.webhooks.conftest import only_delivery, publish, run
 from tests.webhooks.receiver import say
+from tests.webhooks.test_replays import worked
 
 
 def new(receiver, **more):
@@ -270,14 +271,63 @@ def test_replay_counts_first(api, organization, endpoint_at, receiver):
     url = f"/api/v1/webhooks/{endpoint.number}/replay"
 
     counted = api.post(url, {**body, "count_only": True}, format="json")
-    assert counted.json() == {"failed": 2, "delivered": 0, "missing": 0, "total": 2}
+    numbers = {name: value for name, value in counted.json().items() if isinstance(value, int)}
+    assert numbers == {
+        "failed": 2, "delivered": 0, "missing": 0, "waiting": 0, "total": 2, "is_exact": True,
+    }  # fmt: skip
+    assert (counted.json()["id"], counted.json()["status"]) == (None, None)
+    assert not Replay.objects.exists()
     assert Delivery.objects.filter(status=DeliveryStatus.FAILED).count() == 2
-    done = api.post(url, body, format="json")
+    done = api.post(url, body, format="json", HTTP_IDEMPOTENCY_KEY="once")
     assert done.status_code == 202
-    assert done.json() == counted.json()
+    replay = Replay.objects.get()
+    assert done["Location"] == f"/api/v1/replays/{replay.number}"
+    assert api.post(url, body, format="json", HTTP_IDEMPOTENCY_KEY="once").json() == done.json()
+    begun = api.get(done["Location"]).json()
+    assert (begun["status"], begun["total"], begun["progress"]["sent"]) == ("running", 2, 0)
+    assert api.post(url, body, format="json").status_code == 409
+    worked(replay)
+    ended = api.get(done["Location"]).json()
+    assert (ended["id"], ended["webhook"], ended["status"]) == (replay.number, endpoint.number, "completed")
+    assert (ended["progress"]["sent"], ended["progress"]["percent_complete"]) == (2, 100)
+    assert [row["id"] for row in api.get("/api/v1/replays?status=completed").json()["data"]] == [ended["id"]]
     run()
     assert not Delivery.objects.exclude(status=DeliveryStatus.DELIVERED).exists()
     assert api.post(url, {"since": "2100-01-01T00:00:00Z"}, format="json").status_code == 422
+
+
+def test_many_deliveries_are_retried_by_their_ids_or_where_they_stand(
+    api, organization, endpoint_at, receiver, client_of
+):
+    endpoint = endpoint_at(receiver.url, retry_attempts=0)
+    receiver.answers = [say(500)] * 3
+    for n in range(4):
+        publish(organization, order=n)
+    run()
+    failed = [row["id"] for row in api.get("/api/v1/deliveries?status=failed").json()["data"]]
+    url = "/api/v1/deliveries/retry"
+    stranger = client_of(organizations.create(name="Elsewhere"))
+
+    assert stranger.post(url, {"ids": failed, "count_only": True}, format="json").json()["total"] == 0
+    assert stranger.post(url, {"webhook": endpoint.number}, format="json").status_code == 404
+    wrong = api.post(url, {"ids": [failed[0], "dlv_no"], "status": ["failed"]}, format="json")
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/ids/1")
+    assert not Replay.objects.exists()
+
+    one = api.post(url, {"ids": failed[:1]}, format="json")
+    assert (one.status_code, one.json()["total"]) == (202, 1)
+    told = {"webhook": endpoint.number, "status": ["failed"], "event_types": ["custom.*"]}
+    assert api.post(url, {**told, "count_only": True}, format="json").json()["total"] == 3
+    replay = api.post(url, told, format="json")
+    paused = api.post(f"{replay['Location']}/pause").json()
+    assert paused["status"] == "paused"
+    assert api.post(f"{replay['Location']}/resume").status_code == 202
+    assert api.post(f"{replay['Location']}/cancel").json()["status"] == "cancelled"
+    assert api.post(f"{replay['Location']}/pause").status_code == 409
+    assert stranger.get(replay["Location"]).status_code == 404
+    worked(Replay.objects.get(number=one.json()["id"]))
+    run()
+    assert Delivery.objects.filter(status=DeliveryStatus.FAILED).count() == 2
 
 
 def test_removed_endpoints_are_gone_but_their_history_stays(api, organization, endpoint_at, receiver):

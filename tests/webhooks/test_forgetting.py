@@ -13,11 +13,12 @@ from apps.events.models import Event
 from apps.events.services import fanout
 from apps.kernel.errors import Conflict
 from apps.webhooks.models import BatchItem, Delivery, DeliveryAttempt, Payload
-from apps.webhooks.services import deliveries, forgetting, replays, tallying
+from apps.webhooks.services import deliveries, forgetting, tallying
 from apps.webhooks.statuses import DeliveryStatus
 from apps.webhooks.tasks import retention
 from tests.webhooks.conftest import ADA, only_delivery, publish, run
 from tests.webhooks.receiver import say
+from tests.webhooks.test_replays import order, worked
 
 WORD = "Pimpernel"
 
@@ -57,8 +58,8 @@ def test_what_is_expunged_is_gone_everywhere(organization, endpoint_at, receiver
         deliveries.retry(delivery=delivery, actor=ADA)
     since = timezone.now() - timedelta(hours=1)
     for endpoint in (first, second):
-        done = replays.replay(endpoint=endpoint, actor=ADA, since=since, what="all")
-        assert (done.delivered, done.missing) == (1, 0)
+        done = worked(order(endpoint, "all", since=since))
+        assert (done.delivered, done.missing, done.sent) == (1, 0, 1)
     run()
     assert Delivery.objects.filter(event=other).count() == 4
     # and a second time does no harm

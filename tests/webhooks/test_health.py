@@ -12,10 +12,11 @@ from apps.events.models import Event
 from apps.webhooks import health
 from apps.webhooks.models import Delivery, WebhookEndpoint
 from apps.webhooks.retries import LADDER, Schedule, hub_schedule, jittered, retry_after, schedule_of
-from apps.webhooks.services import deliveries, endpoints, fifo, pausing, recovery, replays
+from apps.webhooks.services import deliveries, endpoints, fifo, pausing, recovery
 from apps.webhooks.statuses import DeliveryStatus, EndpointStatus, HealthStatus
 from tests.webhooks.conftest import ADA, only_delivery, publish, run
 from tests.webhooks.receiver import say
+from tests.webhooks.test_replays import order, worked
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -474,13 +475,13 @@ def test_replaying_everything_and_what_was_missed(organization, endpoint_at, rec
     run()
     since = early.occurred_at - timedelta(seconds=1)
 
-    missing = replays.count(endpoint=endpoint, since=since, what="missing")
+    missing = order(endpoint, "missing", since=since)
     assert (missing.missing, missing.total) == (1, 1)
-    assert replays.replay(endpoint=endpoint, actor=ADA, since=since, what="missing").total == 1
+    assert worked(missing).sent == 1
     run()
     assert receiver.ids == [late.public_id, early.public_id]
-    everything = replays.replay(endpoint=endpoint, actor=ADA, since=since, what="all")
-    assert (everything.delivered, everything.failed) == (1, 0)
+    everything = worked(order(endpoint, "all", since=since))
+    assert (everything.delivered, everything.failed, everything.sent) == (1, 0, 1)
     run()
     assert receiver.ids == [late.public_id, early.public_id, late.public_id]
     assert receiver.arrivals[0].body == receiver.arrivals[2].body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -31,9 +32,9 @@ from apps.kernel.admin import (
 from apps.kernel.admin.display import exact
 from apps.webhooks import curl, selectors
 from apps.webhooks.admin.forms import ExpungeForm
-from apps.webhooks.models import Delivery, DeliveryAttempt
-from apps.webhooks.services import deliveries, forgetting
-from apps.webhooks.statuses import WAITING, Cause, DeliveryStatus, EndpointStatus
+from apps.webhooks.models import Delivery, DeliveryAttempt, WebhookEndpoint
+from apps.webhooks.services import deliveries, forgetting, replays
+from apps.webhooks.statuses import WAITING, Cause, Chosen, DeliveryStatus, EndpointStatus
 
 RETRYABLE = (*WAITING, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.DELIVERED)
 SHOWN_ATTEMPTS = 50
@@ -211,13 +212,11 @@ class DeliveryAdmin(HubModelAdmin):
         title="Send {object} again?",
         icon="replay",
         permissions=["retry"],
-        text="The same id and bytes, now. One that was delivered already is sent as a new delivery.",
+        text="The same id and bytes, now. One that was delivered already is sent as a new delivery. "
+        "Several are sent in the background, and one sees how far that is.",
     )
     def retry(self, request: HttpRequest, objects: models.QuerySet[Delivery]) -> HttpResponseRedirect | None:
-        chosen = list(objects.values_list("pk", flat=True)[:1001])
-        if len(chosen) > 1000:
-            messages.error(request, "At most 1,000 at once; an endpoint's “Replay since” has no such limit.")
-            return None
+        chosen = list(objects.values_list("pk", flat=True)[: replays.MAX_SELECTED + 1])
         if len(chosen) == 1:
             sent = deliveries.retry(
                 delivery=objects.select_related("endpoint", "organization").get(),
@@ -225,15 +224,35 @@ class DeliveryAdmin(HubModelAdmin):
             )
             messages.success(request, "It is sent again.")
             return HttpResponseRedirect(self.object_url(sent)) if sent.pk != chosen[0] else None
-        count, refused = deliveries.retry_many(
-            organization=request.organization,  # type: ignore[attr-defined]
-            delivery_ids=chosen,
-            actor=request.actor,  # type: ignore[attr-defined]
+        organization = request.organization  # type: ignore[attr-defined]
+        choice = replays.choose(
+            organization=organization, what=Chosen.SELECTED, **self._selected(request, chosen)
         )
-        messages.success(request, f"{count:,} deliveries are sent again.")
-        for delivery, why in refused[:5]:
-            messages.warning(request, f"{delivery}: {why}")
-        return None
+        counted = replays.count(choice)
+        if not counted.total:
+            messages.warning(request, "None of them can be sent again at this moment.")
+            return None
+        ordered = replays.order(organization=organization, choice=choice, actor=request.actor)  # type: ignore[attr-defined]
+        if counted.total < len(chosen) <= replays.MAX_SELECTED:
+            left = len(chosen) - counted.total
+            messages.warning(
+                request,
+                f"{left:,} of them {'is' if left == 1 else 'are'} left out: a test, a message that is under "
+                "way or forgotten, or of an endpoint that is switched off.",
+            )
+        return HttpResponseRedirect(reverse("admin:webhooks_replay_change", args=[ordered.number]))
+
+    def _selected(self, request: HttpRequest, chosen: list[UUID]) -> dict[str, Any]:
+        """The ticked ones by their ids; all that the list's filters show by these filters."""
+        if request.POST.get("select_across") != "1" or request.GET.get("q"):
+            return {"delivery_ids": chosen}
+        number = request.GET.get("endpoint__id__exact", "")
+        endpoint = None
+        if number:
+            mine = WebhookEndpoint.objects.filter(organization=request.organization)  # type: ignore[attr-defined]
+            endpoint = mine.get(pk=number)
+        status = request.GET.get("status", "")
+        return {"endpoint": endpoint, "statuses": [status] if status else []}
 
     @confirm_action(
         description="Cancel",

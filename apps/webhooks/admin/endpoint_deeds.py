@@ -167,28 +167,36 @@ class EndpointDeeds(_Base):
         button="Count",
         icon="replay",
         permissions=["write"],
-        text="The same messages, with the same ids and bytes. First they are counted; nothing is sent yet.",
+        text="The same messages, with the same ids and bytes. First they are counted; nothing is sent yet. "
+        "Then it runs in the background, where it can be paused and cancelled.",
         form_class=ReplayForm,
     )
     def replay_since(
         self, request: HttpRequest, objects: models.QuerySet[WebhookEndpoint], form: forms.Form
     ) -> HttpResponse | None:
         endpoint = objects.get()
-        span = {"since": form.cleaned_data["since"], "what": form.cleaned_data["what"]}
+        choice = replays.choose(
+            organization=endpoint.organization,
+            endpoint=endpoint,
+            **{name: form.cleaned_data[name] for name in ("since", "until", "what", "event_types")},
+        )
         if "_counted" not in request.POST:
             context = {
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
                 "title": f"Send again to {endpoint}",
-                "count": replays.count(endpoint=endpoint, **span),
+                "count": replays.count(choice),
                 "posted": [
                     (name, value)
                     for name, value in request.POST.items()
-                    if name.startswith(("since", "what", "_back"))
+                    if name in ("since", "until", "what", "event_types", "_back")
                 ],
                 "back": self.object_url(endpoint),
             }
             return TemplateResponse(request, "hub/webhooks/replay.html", context)
-        done = replays.replay(endpoint=endpoint, actor=request.actor, **span)  # type: ignore[attr-defined]
-        messages.success(request, f"{done.total:,} deliveries are sent again.")
-        return None
+        ordered = replays.order(
+            organization=endpoint.organization,
+            choice=choice,
+            actor=request.actor,  # type: ignore[attr-defined]
+        )
+        return HttpResponseRedirect(reverse("admin:webhooks_replay_change", args=[ordered.number]))

@@ -12,6 +12,7 @@ from apps.kernel.admin import Series, ago, badge, bar_chart, milliseconds, statu
 from apps.kernel.admin.changelist import HubChangeList
 from apps.kernel.admin.display import duration, since_text
 from apps.webhooks import selectors
+from apps.webhooks.admin.replays import bar
 from apps.webhooks.models import WebhookEndpoint
 from apps.webhooks.retries import schedule_of
 from apps.webhooks.services.requests import configured_schedule, timeout_of
@@ -86,5 +87,6 @@ def summary_of(endpoint: WebhookEndpoint) -> dict[str, Any]:
             }
             for delivery in selectors.recent_deliveries(endpoint)
         ],
+        "replays": [(row, bar(row)) for row in selectors.unfinished_replays(endpoint)],
         "all_url": f"{list_url}?endpoint__id__exact={endpoint.pk}",
     }

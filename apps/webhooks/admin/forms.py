@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -24,8 +25,7 @@ from apps.webhooks.api.shapes import kept_secrets, shown_headers
 from apps.webhooks.events import TEST
 from apps.webhooks.models import WebhookEndpoint
 from apps.webhooks.services.endpoints import EDITABLE
-from apps.webhooks.services.replays import What
-from apps.webhooks.statuses import AuthType, EndpointStatus, SecretKind
+from apps.webhooks.statuses import AuthType, Chosen, EndpointStatus, SecretKind
 
 
 class LinesField(forms.CharField):
@@ -348,4 +348,23 @@ class ReplayForm(forms.Form):
         input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
         initial=lambda: timezone.now() - timedelta(hours=24),
     )
-    what = forms.ChoiceField(choices=What.choices, initial=What.FAILED, widget=UnfoldAdminSelectWidget)
+    until = forms.DateTimeField(
+        required=False,
+        widget=MomentInput,
+        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
+        help_text="Empty: until now.",
+    )
+    what = forms.ChoiceField(
+        choices=[choice for choice in Chosen.choices if choice[0] != Chosen.SELECTED],
+        initial=Chosen.FAILED,
+        widget=UnfoldAdminSelectWidget,
+    )
+    event_types = forms.CharField(
+        required=False,
+        max_length=2000,
+        widget=MonoTextInput,
+        help_text="Names or wildcards such as orders.*, separated by commas. Empty: of any type.",
+    )
+
+    def clean_event_types(self) -> list[str]:
+        return [name for name in re.split(r"[,\s]+", self.cleaned_data["event_types"]) if name]

@@ -14,7 +14,6 @@ from apps.webhooks.api.shapes import shown_auth, shown_headers
 from apps.webhooks.events import TEST
 from apps.webhooks.models import Delivery, DeliveryAttempt, WebhookEndpoint
 from apps.webhooks.services.endpoints import KEEP_OLD_SECRET, LONGEST_KEEP
-from apps.webhooks.services.replays import What
 from apps.webhooks.statuses import (
     AuthType,
     Cause,
@@ -405,21 +404,3 @@ class RotateSerializer(StrictSerializer):
         max_value=int(LONGEST_KEEP.total_seconds()),
         help_text="Seconds for which the old secret signs too.",
     )
-
-
-class ReplaySerializer(StrictSerializer):
-    since = serializers.DateTimeField()
-    until = serializers.DateTimeField(required=False, default=None, allow_null=True)
-    what = serializers.ChoiceField(What.choices, required=False, default=What.FAILED)
-    count_only = serializers.BooleanField(
-        required=False, default=False, help_text="Only say how many it would be."
-    )
-
-
-class ReplayedSerializer(serializers.Serializer[Any]):
-    """How many deliveries are sent again."""
-
-    failed = serializers.IntegerField(read_only=True)
-    delivered = serializers.IntegerField(read_only=True)
-    missing = serializers.IntegerField(read_only=True)
-    total = serializers.IntegerField(read_only=True)

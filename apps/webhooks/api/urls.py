@@ -8,11 +8,13 @@ from apps.webhooks.api.inbound import (
     MerchantTransactionViewSet,
 )
 from apps.webhooks.api.receive import ReceiveView
+from apps.webhooks.api.replays import ReplayViewSet
 from apps.webhooks.api.views import DeliveryViewSet, WebhookViewSet
 
 router = HubRouter()
 router.register("webhooks", WebhookViewSet, basename="webhook")
 router.register("deliveries", DeliveryViewSet, basename="delivery")
+router.register("replays", ReplayViewSet, basename="replay")
 router.register("inbound-webhooks", InboundWebhookViewSet, basename="inbound-webhook")
 router.register("merchant-transactions", MerchantTransactionViewSet, basename="merchant-transaction")
 

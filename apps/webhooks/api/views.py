@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count, QuerySet
 from django.utils import timezone
@@ -14,14 +15,16 @@ from rest_framework.response import Response
 
 from apps.kernel.api import etag
 from apps.kernel.api.views import HubViewSet, Parameter, paged
-from apps.kernel.errors import BadRequest, InvalidInput, NotFound
+from apps.kernel.errors import BadRequest, FieldError, InvalidInput, NotFound
 from apps.tenants.models import Project
 from apps.webhooks import selectors
+from apps.webhooks.api import replay_serializers as replay_wire
 from apps.webhooks.api import serializers as wire
+from apps.webhooks.api.replays import ordered
 from apps.webhooks.api.shapes import flat, kept_secrets, nested
 from apps.webhooks.models import Delivery, DeliveryAttempt, WebhookEndpoint
 from apps.webhooks.services import deliveries, endpoints, forgetting, pausing, previews, replays
-from apps.webhooks.statuses import DeliveryStatus, EndpointStatus, HealthStatus
+from apps.webhooks.statuses import Chosen, DeliveryStatus, EndpointStatus, HealthStatus
 
 _READ, _WRITE = "webhooks:read", "webhooks:write"
 _SINCE = Parameter("since", "Only what was created from this time on.", type="date-time")
@@ -64,7 +67,7 @@ class WebhookViewSet(HubViewSet):
         "preview": wire.PreviewInputSerializer,
         "pause": wire.PauseSerializer,
         "rotate_secret": wire.RotateSerializer,
-        "replay": wire.ReplaySerializer,
+        "replay": replay_wire.ReplaySerializer,
     }
     outputs = {
         "create": (201, wire.CreatedEndpointSerializer),
@@ -72,7 +75,7 @@ class WebhookViewSet(HubViewSet):
         "test": wire.TestResultSerializer,
         "preview": wire.PreviewSerializer,
         "rotate_secret": (201, wire.SecretSerializer),
-        "replay": (202, wire.ReplayedSerializer),
+        "replay": (202, replay_wire.ReplayedSerializer),
         "deliveries": wire.DeliverySerializer,
         "logs": wire.DeliverySerializer,
         "statistics": wire.StatisticsSerializer,
@@ -233,15 +236,13 @@ class WebhookViewSet(HubViewSet):
     def replay(self, request: Request, id: str) -> Response:
         """Send again what the endpoint got, or did not get, since a time
 
-        With the same ids and bytes as the first time. `count_only` says how many it would be.
+        With the same ids and bytes as the first time, in the background: `Location` says how far it is, at
+        `replays/{id}`. `count_only` says how many it would be.
         """
         values = self.validated()
-        span = {"since": values["since"], "until": values["until"], "what": values["what"]}
-        endpoint = self.get_object()
-        if values["count_only"]:
-            return Response(wire.ReplayedSerializer(replays.count(endpoint=endpoint, **span)).data)
-        done = replays.replay(endpoint=endpoint, actor=self.actor, **span)
-        return Response(wire.ReplayedSerializer(done).data, status=202)
+        count_only = values.pop("count_only")
+        choice = replays.choose(organization=self.organization, endpoint=self.get_object(), **values)
+        return ordered(self, choice, count_only=count_only)
 
     @action(detail=True, methods=["get"])
     @paged
@@ -305,6 +306,16 @@ def statuses(text: str) -> list[str]:
     return found
 
 
+def _delivery_ids(refs: list[str]) -> list[UUID]:
+    """Ids from public ids; those of nobody's deliveries find nothing. Raises InvalidInput."""
+    found = [Delivery.parse_public_id(ref) for ref in refs]
+    if None in found:
+        n = found.index(None)
+        told = f"{refs[n][:60]!r} is no id of a delivery (dlv_…)."
+        raise InvalidInput(errors=[FieldError(f"/ids/{n}", "invalid", told)])
+    return [pk for pk in found if pk is not None]
+
+
 def _defaults() -> dict[str, Any]:
     """What a full replacement sets where it says nothing."""
     fresh = WebhookEndpoint()
@@ -329,14 +340,16 @@ class DeliveryViewSet(HubViewSet):
         "list": _READ,
         "retrieve": _READ,
         "retry": _WRITE,
+        "retry_many": _WRITE,
         "cancel": _WRITE,
         "attempts": _READ,
         "expunge": "webhooks:delete",
     }
-    inputs = {"expunge": wire.ExpungeSerializer}
+    inputs = {"expunge": wire.ExpungeSerializer, "retry_many": replay_wire.RetrySerializer}
     outputs = {
         "retrieve": wire.DeliveryDetailSerializer,
         "retry": (202, wire.DeliverySerializer),
+        "retry_many": (202, replay_wire.ReplayedSerializer),
         "attempts": wire.AttemptSerializer,
         "expunge": wire.ExpungedSerializer,
     }
@@ -370,6 +383,25 @@ class DeliveryViewSet(HubViewSet):
         return Response(
             self.represent(deliveries.retry(delivery=self.get_object(), actor=self.actor)), status=202
         )
+
+    @action(detail=False, methods=["post"], url_path="retry", url_name="retry-many")
+    def retry_many(self, request: Request) -> Response:
+        """Send many deliveries again
+
+        Those with these `ids`, or those that fit the rest, in the background: `Location` says how far it is,
+        at `replays/{id}`. `count_only` says how many it would be.
+        """
+        values = self.validated()
+        count_only, webhook = values.pop("count_only"), values.pop("webhook")
+        choice = replays.choose(
+            organization=self.organization,
+            what=Chosen.SELECTED,
+            endpoint=selectors.endpoint_of(self.organization, webhook) if webhook else None,
+            delivery_ids=_delivery_ids(values.pop("ids")),
+            statuses=values.pop("status"),
+            **values,
+        )
+        return ordered(self, choice, count_only=count_only)
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, id: str) -> Response:

@@ -8,6 +8,7 @@ from apps.webhooks.models.inbound import (
     InboundWebhook,
     MerchantTransaction,
 )
+from apps.webhooks.models.replays import Replay
 from apps.webhooks.models.tallies import AttemptTally, TallyMark
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "InboundWebhook",
     "MerchantTransaction",
     "Payload",
+    "Replay",
     "TallyMark",
     "WebhookEndpoint",
 ]

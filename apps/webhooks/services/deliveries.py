@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from apps.audit.services import entries
 from apps.kernel.background import enqueue
-from apps.kernel.errors import Conflict, HubError, InvalidInput, RaceLost
+from apps.kernel.errors import Conflict, InvalidInput, RaceLost
 from apps.kernel.states import move
 from apps.tenants.models import Organization
 from apps.tenants.principals import Actor
@@ -102,33 +102,6 @@ def _replayed(delivery: Delivery) -> Delivery:
     )
     insert_deliveries([row])
     return Delivery.objects.select_related("endpoint").get(pk=row[0])
-
-
-def retry_many(
-    *, organization: Organization, delivery_ids: Iterable[UUID], actor: Actor
-) -> tuple[int, list[tuple[Delivery, str]]]:
-    """Retry several; returns how many will be sent, and those that cannot be, each with the reason."""
-    sent, refused = 0, []
-    rows = Delivery.objects.select_related("endpoint", "organization").filter(
-        organization=organization, pk__in=list(delivery_ids)
-    )
-    for delivery in rows.order_by("id"):
-        try:
-            with transaction.atomic():
-                _again(delivery)
-            sent += 1
-        except HubError as error:
-            refused.append((delivery, error.detail))
-    if sent:
-        entries.record(
-            organization=organization,
-            actor=actor,
-            action="delivery.retried",
-            object_type="delivery",
-            object_label=f"{sent} deliveries",
-            changes={"retried": [0, sent]},
-        )
-    return sent, refused
 
 
 @transaction.atomic

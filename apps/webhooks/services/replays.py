@@ -1,241 +1,197 @@
-"""Sending again what an endpoint got, or did not get, since a time.
+"""Ordering that past messages are sent again, with the same ids and bytes, and steering the order's course.
 
-The same ids and bytes as the first time.
+`replaying` works it off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import models, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db import transaction
 from django.utils import timezone
 
 from apps.audit.services import entries
-from apps.events.models import Event
-from apps.events.selectors import first_id
 from apps.kernel.background import enqueue
-from apps.kernel.errors import FieldError, InvalidInput
+from apps.kernel.errors import Conflict, FieldError, InvalidInput, RaceLost
+from apps.kernel.states import move
+from apps.tenants.models import Organization
 from apps.tenants.principals import Actor
-from apps.webhooks.models import BatchItem, Delivery, Payload, WebhookEndpoint
-from apps.webhooks.services import claims, fifo, pausing
-from apps.webhooks.services.intake import delivery_row, hears, insert_deliveries, owe, render_again
-from apps.webhooks.statuses import Cause, DeliveryStatus
-from apps.webhooks.templating import TemplateFailed, TemplateInvalid
+from apps.tenants.services import numbers
+from apps.webhooks.choices import COUNTED_EVENTS, PAGE, SELECTABLE, Choice, Counted
+from apps.webhooks.models import Replay, WebhookEndpoint
+from apps.webhooks.services import fifo, pausing
+from apps.webhooks.services.intake import hears
+from apps.webhooks.statuses import REPLAY_TRANSITIONS, UNFINISHED, Chosen, ReplayStatus
+from apps.webhooks.validation import MAX_PATTERNS, is_pattern
 
-CHUNK = 500
-
-
-class What(models.TextChoices):
-    """Which messages to send again."""
-
-    FAILED = "failed", "What failed or was cancelled"
-    MISSING = "missing", "Events that were never owed to it"
-    ALL = "all", "Everything, also what arrived"
+MAX_SELECTED = 1000
 
 
-@dataclass(slots=True)
-class Replay:
-    """How many failed deliveries are retried, arrived ones sent again, and missing ones created."""
-
-    failed: int = 0
-    delivered: int = 0
-    missing: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.failed + self.delivered + self.missing
-
-    def add(self, other: Replay) -> None:
-        self.failed += other.failed
-        self.delivered += other.delivered
-        self.missing += other.missing
-
-
-def count(
-    *, endpoint: WebhookEndpoint, since: datetime, until: datetime | None = None, what: str = What.FAILED
-) -> Replay:
-    """What `replay` would send again. Raises InvalidInput for times that make no sense."""
-    total = Replay()
-    for chunk in _chunks(endpoint, *_span(since, until), what):
-        total.add(chunk.sizes)
-    return total
-
-
-def replay(
+def choose(
     *,
-    endpoint: WebhookEndpoint,
-    actor: Actor,
-    since: datetime,
+    organization: Organization,
+    what: str,
+    endpoint: WebhookEndpoint | None = None,
+    since: datetime | None = None,
     until: datetime | None = None,
-    what: str = What.FAILED,
-) -> Replay:
-    """Owe the endpoint again what it was owed between two times (`until` now), oldest first.
-
-    Works in chunks of one transaction each; repeating it after an interruption sends what is left, and of
-    `all` the beginning once more. Raises EndpointNotSending, InvalidInput.
-    """
-    pausing.refuse_unless_sending(endpoint)
-    total = Replay()
-    for chunk in _chunks(endpoint, *_span(since, until), what):
-        with transaction.atomic():
-            claims.hold()
-            total.add(_owe_again(endpoint, chunk))
-    entries.record(
-        organization=endpoint.organization,
-        actor=actor,
-        action="webhook.replayed",
-        target=endpoint,
-        changes={"since": ["", since], "what": ["", str(what)], "deliveries": [0, total.total]},
-    )
-    return total
-
-
-def _span(since: datetime, until: datetime | None) -> tuple[UUID, UUID]:
+    statuses: Sequence[str] = (),
+    event_types: Sequence[str] = (),
+    delivery_ids: Sequence[UUID] = (),
+) -> Choice:
+    """What is meant, checked. Raises InvalidInput with a pointer per field, and EndpointNotSending."""
     now = timezone.now()
     end = min(until or now, now)
-    if since >= end:
-        raise InvalidInput(
-            errors=[FieldError("/since", "out_of_range", "since must lie before until, and in the past.")]
-        )
-    return first_id(since), first_id(end)
-
-
-@dataclass
-class _Chunk:
-    """A stretch of an endpoint's history: what of it is to be sent again."""
-
-    failed: list[UUID]
-    delivered: Sequence[Mapping[str, Any]]
-    missing: list[Event]
-
-    @property
-    def sizes(self) -> Replay:
-        return Replay(len(self.failed), len(self.delivered), len(self.missing))
-
-
-def _chunks(endpoint: WebhookEndpoint, start: UUID, end: UUID, what: str) -> Iterator[_Chunk]:
-    if what not in What.values:
-        raise InvalidInput(errors=[FieldError("/what", "invalid", f"One of {', '.join(What.values)}.")])
-    if what in (What.FAILED, What.ALL):
-        yield from _past_deliveries(endpoint, start, end, what)
-    if what in (What.MISSING, What.ALL):
-        yield from _missed_events(endpoint, start, end)
-
-
-def _past_deliveries(endpoint: WebhookEndpoint, start: UUID, end: UUID, what: str) -> Iterator[_Chunk]:
-    ended = [DeliveryStatus.FAILED, DeliveryStatus.CANCELLED]
-    if what == What.ALL:
-        ended.append(DeliveryStatus.DELIVERED)
-    rows = Delivery.objects.filter(endpoint=endpoint, id__lt=end, status__in=ended).exclude(cause=Cause.TEST)
-    after = start
-    message = Payload.objects.filter(pk=OuterRef("payload_id"))
-    rows = rows.filter(Q(payload_id=None) | Exists(message))  # else it was forgotten
-    while True:
-        found = list(
-            rows.filter(id__gte=after)
-            .order_by("id")
-            .values("id", "status", "event_id", "payload_id", "event_type", "ordering_key", "cause", "items")[
-                :CHUNK
-            ]
-        )
-        if found:
-            yield _Chunk(
-                failed=[row["id"] for row in found if row["status"] != DeliveryStatus.DELIVERED],
-                # A replay of a replay would double what is sent.
-                delivered=[
-                    row
-                    for row in found
-                    if row["status"] == DeliveryStatus.DELIVERED and row["cause"] != Cause.REPLAY
-                ],
-                missing=[],
-            )
-        if len(found) < CHUNK:
-            return
-        after = UUID(int=found[-1]["id"].int + 1)
-
-
-def _missed_events(endpoint: WebhookEndpoint, start: UUID, end: UUID) -> Iterator[_Chunk]:
-    rows = Event.objects.filter(organization_id=endpoint.organization_id, id__lt=end).exclude(
-        fanned_out_at=None
+    found = []
+    if what not in Chosen.values:
+        found.append(FieldError("/what", "invalid", f"One of {', '.join(Chosen.values)}."))
+    elif what != Chosen.SELECTED and (endpoint is None or since is None):
+        found.append(FieldError("/since", "required", "Say since when."))
+    if since is not None and since >= end:
+        found.append(FieldError("/since", "out_of_range", "since must lie before until, and in the past."))
+    unknown = [one for one in statuses if one not in SELECTABLE]
+    if unknown:
+        found.append(FieldError("/status", "invalid", f"Each is one of {', '.join(SELECTABLE)}."))
+    for n, pattern in enumerate(event_types):
+        if not is_pattern(pattern):
+            told = f"{pattern[:60]!r} is no event type and no wildcard such as invoice.*."
+            found.append(FieldError(f"/event_types/{n}", "invalid", told))
+    if len(event_types) > MAX_PATTERNS:
+        found.append(FieldError("/event_types", "too_many", f"At most {MAX_PATTERNS}; use wildcards."))
+    if len(delivery_ids) > MAX_SELECTED:
+        told = f"At most {MAX_SELECTED:,} at once; name a state and a time instead."
+        found.append(FieldError("/ids", "too_many", told))
+    if found:
+        raise InvalidInput(errors=found)
+    if endpoint is not None:
+        pausing.refuse_unless_sending(endpoint)
+    return Choice(
+        organization_id=organization.pk,
+        endpoint=endpoint,
+        what=what,
+        since=since,
+        until=end,
+        statuses=list(statuses),
+        event_types=list(event_types),
+        delivery_ids=list(delivery_ids),
     )
-    after = start
-    while True:
-        found = list(rows.filter(id__gte=after).order_by("id")[:CHUNK])
-        heard = [event for event in found if hears(endpoint, event)]
-        owed = set(
-            Delivery.objects.filter(
-                endpoint=endpoint, event_id__in=[event.pk for event in heard]
-            ).values_list("event_id", flat=True)
-        )
-        owed |= set(
-            BatchItem.objects.filter(
-                delivery__endpoint=endpoint, event_id__in=[event.pk for event in heard]
-            ).values_list("event_id", flat=True)
-        )
-        missing = [event for event in heard if event.pk not in owed]
-        if missing:
-            yield _Chunk([], [], missing)
-        if len(found) < CHUNK:
-            return
-        after = UUID(int=found[-1].pk.int + 1)
 
 
-def _render_missing(rows: models.QuerySet[Delivery]) -> None:
-    """Give payloads to deliveries whose template failed, if it can be filled by now."""
-    unmade = rows.filter(payload=None, items=0, event__isnull=False).select_related("endpoint")
-    for delivery in unmade:
-        try:
-            payload = render_again(delivery)
-        except (TemplateInvalid, TemplateFailed):
-            continue
-        Delivery.objects.filter(pk=delivery.pk, payload=None).update(payload=payload)
+def count(choice: Choice, *, at_most: int | None = COUNTED_EVENTS) -> Counted:
+    """What a replay would send again. Looks at `at_most` events for those that were missed."""
+    total = choice.counted_deliveries()
+    after, looked = None, 0
+    while events := choice.event_page(after):
+        assert choice.endpoint is not None
+        total.missing += len(choice.missed([event for event in events if hears(choice.endpoint, event)]))
+        after, looked = events[-1].pk, looked + len(events)
+        if len(events) < PAGE:
+            break
+        if at_most is not None and looked >= at_most:
+            total.is_exact = False
+            break
+    return total
 
 
-def _owe_again(endpoint: WebhookEndpoint, chunk: _Chunk) -> Replay:
-    now = timezone.now()
-    done = Replay()
-    if chunk.failed:
-        rows = Delivery.objects.filter(
-            pk__in=chunk.failed, status__in=(DeliveryStatus.FAILED, DeliveryStatus.CANCELLED)
-        )
-        _render_missing(rows)
-        rows = rows.exclude(payload=None, items=0)  # those whose template still fails stay as they are
-        keys = set(rows.exclude(ordering_key="").order_by().values_list("endpoint_id", "ordering_key"))
-        fifo.lock_endpoints({endpoint.pk} if keys else ())
-        back = {"status": DeliveryStatus.PENDING, "step": 0, "updated_at": now}
-        ordered = rows.exclude(ordering_key="").update(next_attempt_at=None, **back)
-        done.failed = ordered + rows.filter(ordering_key="").update(next_attempt_at=now, **back)
-        fifo.release(keys, now)
-        enqueue("webhooks.drain", queue="webhooks")
-    if chunk.delivered:
-        queue = fifo.FifoQueue(
-            {endpoint.pk} if any(row["ordering_key"] for row in chunk.delivered) else set()
-        )
-        insert_deliveries(
-            [
-                delivery_row(
-                    organization_id=endpoint.organization_id,
-                    endpoint_id=endpoint.pk,
-                    event_id=row["event_id"],
-                    payload_id=row["payload_id"],
-                    event_type=row["event_type"],
-                    cause=Cause.REPLAY,
-                    ordering_key=row["ordering_key"],
-                    due_at=queue.due_at(endpoint.pk, row["ordering_key"], now),
-                    now=now,
-                    items=row["items"],
+def order(*, organization: Organization, choice: Choice, actor: Actor) -> Replay:
+    """Have what is chosen sent again in the background.
+
+    Raises Conflict while another replay of the endpoint's past is under way: two would send things twice.
+    """
+    counted = count(choice)
+    with transaction.atomic():
+        if choice.endpoint is not None and choice.what != Chosen.SELECTED:
+            fifo.lock_endpoints({choice.endpoint.pk})
+            under_way = Replay.objects.filter(endpoint=choice.endpoint, status__in=UNFINISHED)
+            known = under_way.exclude(what=Chosen.SELECTED).first()
+            if known is not None:
+                raise Conflict(
+                    f"{known} is {known.get_status_display().lower()}: wait until it has ended, or cancel it."
                 )
-                for row in chunk.delivered
-            ]
+        made = Replay.objects.create(
+            organization=organization,
+            number=numbers.assign(organization=organization, prefix="RPL"),
+            endpoint=choice.endpoint,
+            what=choice.what,
+            statuses=list(choice.statuses),
+            event_types=list(choice.event_types),
+            delivery_ids=[str(pk) for pk in choice.delivery_ids],
+            since=choice.since,
+            until=choice.until,
+            total=counted.total if counted.is_exact else None,
+            failed=counted.failed,
+            delivered=counted.delivered,
+            missing=counted.missing,
+            waiting=counted.waiting,
+            actor_kind=actor.kind,
+            actor_ref=actor.ref,
+            actor_label=actor.label,
         )
-        done.delivered = len(chunk.delivered)
-    if chunk.missing:
-        done.missing = owe(
-            endpoint.organization_id, [(event, [endpoint]) for event in chunk.missing], cause=Cause.REPLAY
+        entries.record(
+            organization=organization,
+            actor=actor,
+            action="webhook.replayed",
+            target=choice.endpoint or made,
+            changes={
+                "replay": ["", made.number],
+                "since": ["", choice.since],
+                "what": ["", str(choice.what)],
+                "deliveries": [0, counted.total],
+            },
         )
-    return done
+        enqueue("webhooks.replay", str(made.pk), queue="jobs")
+    return made
+
+
+def choice_of(replay: Replay) -> Choice:
+    """What an order means."""
+    return Choice(
+        organization_id=replay.organization_id,
+        endpoint=replay.endpoint,
+        what=replay.what,
+        since=replay.since,
+        until=replay.until,
+        statuses=replay.statuses,
+        event_types=replay.event_types,
+        delivery_ids=[UUID(text) for text in replay.delivery_ids],
+    )
+
+
+@transaction.atomic
+def pause(*, replay: Replay, actor: Actor) -> Replay:
+    """Owe no more after the page at hand; `resume` goes on there. Raises RaceLost if it is not running."""
+    _steer(replay, ReplayStatus.PAUSED, actor, "paused")
+    return replay
+
+
+@transaction.atomic
+def resume(*, replay: Replay, actor: Actor) -> Replay:
+    """Go on where it was paused, or where it failed. Raises RaceLost, EndpointNotSending."""
+    if replay.status == ReplayStatus.RUNNING:
+        raise RaceLost(f"{replay} is running.")
+    if replay.endpoint is not None:
+        pausing.refuse_unless_sending(replay.endpoint)
+    _steer(replay, ReplayStatus.RUNNING, actor, "resumed", attempts=0, status_reason="", completed_at=None)
+    enqueue("webhooks.replay", str(replay.pk), queue="jobs")
+    return replay
+
+
+@transaction.atomic
+def cancel(*, replay: Replay, actor: Actor) -> Replay:
+    """Stop for good after the page at hand. What is owed by then is sent. Raises RaceLost if it has ended."""
+    _steer(replay, ReplayStatus.CANCELLED, actor, "cancelled", completed_at=timezone.now())
+    return replay
+
+
+def _steer(replay: Replay, to: str, actor: Actor, action: str, **also: Any) -> None:
+    before = replay.status
+    move(replay, to, REPLAY_TRANSITIONS, **also)
+    entries.record(
+        organization=replay.organization,
+        actor=actor,
+        action=f"replay.{action}",
+        target=replay,
+        changes={"status": [before, replay.status], "sent": [None, replay.sent]},
+    )
