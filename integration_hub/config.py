@@ -50,6 +50,7 @@ class Config:
     celery_broker_url: str = field(repr=False)
     storage_url: values.Storage
     hub_import_max_mb: int
+    hub_import_undo_days: int
     email_url: values.Email
     backup_s3_bucket: str
     hub_encryption_keys: str = field(repr=False)

@@ -124,6 +124,13 @@ VARIABLES: tuple[Variable, ...] = (
         "1024",
     ),
     Variable(
+        "HUB_IMPORT_UNDO_DAYS",
+        "Services",
+        "For how many days after its end an import can be undone.",
+        values.whole(1, 3_650),
+        "30",
+    ),
+    Variable(
         "EMAIL_URL",
         "Services",
         "How mail leaves: smtp://user:password@host:587?from=hub@example.com (starttls on 587), smtps://…, "

@@ -44,6 +44,7 @@ HUB_ALLOW_HTTP = HUB.hub_allow_http
 API_KEY_PREFIX, API_KEY_EXPIRY = HUB.api_key_prefix, HUB.api_key_expiry  # days
 HUB_USAGE_SECONDS = 3  # between two writes of what API calls add up to; 0 writes none by itself
 HUB_IMPORT_MAX_BYTES = HUB.hub_import_max_mb * 2**20
+HUB_IMPORT_UNDO_DAYS = HUB.hub_import_undo_days
 API_RATE_LIMIT = HUB.api_rate_limit  # per hour; 0 is none
 # Where calls are counted; without Redis in the one web process.
 LIMITS_REDIS_URL, LIMITS_PREFIX = HUB.redis_url, "hub"

@@ -14,14 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.jobs.formats import open_table
-from apps.jobs.models import Job, JobError
+from apps.jobs.models import Cause, Correction, Job, JobError
 from apps.jobs.services import imports, work
 from apps.records import selectors
 from apps.records.models import Mapping
 from apps.tenants.models import Organization, User
 from apps.tenants.roles import Role
 from apps.tenants.services import organizations
-from tests.jobs.conftest import ADA, checked, configured, run
+from tests.jobs.conftest import ADA, checked, configured, run, work_on
 
 FILE = """external_id;Firma;email;status
 C1;Northwind;info@n.example;active
@@ -342,3 +342,75 @@ def test_a_controlled_job_is_paused_and_goes_on(staff, upload) -> None:
         staff.post(reverse(f"admin:jobs_job_{deed}", args=[job.number]), {"_confirmed": "1"})
         job.refresh_from_db()
         assert job.status == status
+
+
+def test_wrong_cells_are_corrected_in_the_page_and_judged_at_once(staff, upload, clients) -> None:
+    job = checked(configured(upload(FILE.replace("Firma", "name") + "C4;;four(at)n.example;\nC5;Five;x@;\n")))
+    url = reverse("admin:jobs_import_check", args=[job.number])
+    page = text_of(staff.get(url))
+    assert "What is wrong, by cause" in page
+    assert 'value="nonsense"' in page
+    correct = reverse("admin:jobs_import_correct", args=[job.number])
+
+    answer = staff.post(correct, {"row": "2", "column": "2", "value": "still wrong"}).json()
+    assert [p["column"] for p in answer["row"]["problems"]] == [2]
+    answer = staff.post(correct, {"row": "2", "column": "2", "value": "right@n.example"}).json()
+    assert (answer["row"]["problems"], answer["corrections"]) == ([], 1)
+    answer = staff.post(correct, {"row": "4", "column": "2", "value": "four@n.example"}).json()
+    assert [p["message"] for p in answer["row"]["problems"]] == ["Name is required."]
+    assert staff.post(correct, {"row": "5", "kind": "skip"}).json()["row"]["skipped"] is True
+    assert staff.post(correct, {"row": "5", "kind": "undo"}).json()["row"]["skipped"] is False
+    assert staff.post(correct, {"row": "4", "kind": "skip"}).json()["row"]["skipped"] is True
+    assert staff.post(correct, {"row": "999", "column": "2", "value": "x"}).status_code == 422
+    assert staff.post(correct, {"row": "x", "column": "77", "value": "x"}).status_code == 422
+
+    page = text_of(staff.get(url))
+    assert "The file was corrected since this check." in page
+    assert 'value="right@n.example"' in page
+    cause = Cause.objects.get(job=job, code="not_an_email")
+    staff.post(
+        reverse("admin:jobs_import_fix", args=[job.number]),
+        {"cause": cause.public_id, "kind": "set", "value": "info@n.example"},
+    )
+    job = checked(job)
+    assert (job.report["wrong"], job.report["skipped"], job.report["created"]) == (0, 1, 4)
+    page = text_of(staff.get(url))
+    assert "4 records are added to Clients." in page
+    assert "It can be undone for 30 days." in page
+    staff.post(reverse("admin:jobs_import_take_back", args=[job.number]), {})
+    assert checked(job).report["wrong"] == 3
+
+
+def test_values_are_matched_once_and_remembered(staff, upload, clients) -> None:
+    content = "external_id,name,status\nC1,One,Aktiv\nC2,Two,Aktiv\nC3,Three,Kunde\nC4,Four,lead\n"
+    job = checked(configured(upload(content)))
+    cause = Cause.objects.get(job=job)
+    page = text_of(staff.get(reverse("admin:jobs_import_check", args=[job.number])))
+    assert "Say what these values mean" in page
+    url = reverse("admin:jobs_import_values", args=[job.number])
+    staff.post(url, {"cause": cause.public_id, "v0": "nonsense"})
+    job.refresh_from_db()
+    assert job.status == "pending"
+    staff.post(url, {"cause": cause.public_id, "v0": "active", "v1": "-"})
+    job = work_on(job)
+    assert (job.report["wrong"], job.report["created"]) == (0, 4)
+    run(job)
+    assert selectors.live(clients).get(key="C1").data["status"] == "active"
+    assert selectors.live(clients).get(key="C3").data.get("status") is None
+
+    again = checked(configured(upload("external_id,name,status\nC9,Nine,Aktiv\n")))
+    assert (again.report["wrong"], again.report["created"]) == (0, 1)
+
+
+def test_corrections_of_others_and_by_auditors_are_refused(organization, upload) -> None:
+    job = checked(configured(upload(FILE.replace("Firma", "name"))))
+    cause = Cause.objects.get(job=job, code="not_an_email")
+    stranger = signed_in(organizations.create(name="Globex"), Role.OWNER, "boss@globex.example")
+    auditor = signed_in(organization, Role.AUDITOR, "auditor@example.com")
+    for name in ("correct", "fix", "values", "take_back"):
+        url = reverse(f"admin:jobs_import_{name}", args=[job.number])
+        sent = {"row": "2", "kind": "skip", "cause": cause.public_id, "v0": "x"}
+        assert stranger.post(url, sent).status_code == 404
+        assert auditor.post(url, sent).status_code == 403
+        assert auditor.get(url).status_code == 403
+    assert Correction.objects.count() == 0

@@ -285,3 +285,18 @@ def test_a_sensitive_value_is_masked_wherever_it_is_told(organization, upload) -
         assert "secret-pin" not in error.message + error.value
     with storage.opened(job.artifacts.get(kind="errors").file_path) as file:
         assert b"secret-pin" not in file.read()
+
+
+def test_undo_is_offered_for_some_days_only(upload, clients, settings) -> None:
+    settings.HUB_IMPORT_UNDO_DAYS = 3
+    job = run(configured(upload(TEN)))
+    late = timezone.now() - datetime.timedelta(days=3, minutes=1)
+    Job.objects.filter(pk=job.pk).update(completed_at=late)
+    job.refresh_from_db()
+    with pytest.raises(NotReady, match="could be undone for 3 days"):
+        control.undo(job=job, actor=ADA)
+    assert len(keys(clients)) == 10
+    Job.objects.filter(pk=job.pk).update(completed_at=late + datetime.timedelta(minutes=5))
+    job.refresh_from_db()
+    assert control.undo(job=job, actor=ADA).reverted == 10
+    assert keys(clients) == []

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -18,6 +19,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from apps.jobs import selectors
+from apps.jobs.admin.import_corrections import ImportCorrections
 from apps.jobs.admin.import_forms import (
     SHOWN_OPTIONS,
     FileOptionsForm,
@@ -29,7 +31,7 @@ from apps.jobs.formats.writers import MIME_TYPES
 from apps.jobs.models import Job
 from apps.jobs.services import imports, previews, samples, templates, uploads
 from apps.jobs.statuses import JobStatus
-from apps.kernel.admin import allows
+from apps.kernel.admin import allows, duration
 from apps.kernel.admin.saving import refuse
 from apps.kernel.errors import HubError, InvalidInput, NotFound
 from apps.records import selectors as records
@@ -40,7 +42,7 @@ from apps.records.services import mappings
 STEPS = (("file", "File"), ("columns", "Columns"), ("check", "Check"), ("result", "Result"))
 
 
-class ImportSteps:
+class ImportSteps(ImportCorrections):
     """The views of the steps, mixed into the admin of jobs."""
 
     admin_site: Any
@@ -62,6 +64,7 @@ class ImportSteps:
             path("jobs/import/<str:number>/columns/", wrap(self.import_columns), name="jobs_import_columns"),
             path("jobs/import/<str:number>/sample/", wrap(self.import_sample), name="jobs_import_sample"),
             path("jobs/import/<str:number>/check/", wrap(self.import_check), name="jobs_import_check"),
+            *self.correction_urls(),
         ]
 
     # --- what the steps share
@@ -311,11 +314,46 @@ class ImportSteps:
             report=report,
             progress=self.progress_of(job),  # type: ignore[attr-defined]
             progress_url=self.progress_url(job),  # type: ignore[attr-defined]
-            errors=[group for group in report.get("groups", []) if group["severity"] == "error"],
-            warnings=[group for group in report.get("groups", []) if group["severity"] == "warning"],
+            **(self.corrections_context(request, job) if report and "rows" in report else {}),
             writes=sum(report.get(name, 0) for name in ("created", "updated", "restored", "deleted")),
-            estimate=_estimate(report),
+            words=_words(job, report) if "rows" in report else [],
         )
+
+
+def _words(job: Job, report: dict[str, Any]) -> list[str]:
+    """What confirming does, in sentences."""
+
+    def rows(count: int, one: str, many: str) -> str:
+        return f"{count:,} {one if count == 1 else many}"
+
+    name = job.dataset.name
+    said = []
+    if report["created"]:
+        said.append(f"{rows(report['created'], 'record is', 'records are')} added to {name}.")
+    changed = report["updated"] + report["restored"]
+    if changed:
+        kept = "" if job.overwrite_existing else "; only their blank fields are filled"
+        said.append(f"{rows(changed, 'record is', 'records are')} changed{kept}.")
+    if report["deleted"]:
+        said.append(f"{rows(report['deleted'], 'record', 'records')} of {name} that the file does not name "
+                    f"{'is' if report['deleted'] == 1 else 'are'} deleted.")  # fmt: skip
+    if report["unchanged"]:
+        said.append(
+            f"{rows(report['unchanged'], 'row is', 'rows are')} in the hub already, exactly like this."
+        )
+    if report["wrong"]:
+        said.append(
+            f"{rows(report['wrong'], 'wrong row is', 'wrong rows are')} left out; you get them as a file."
+        )
+    if report.get("skipped"):
+        said.append(f"{rows(report['skipped'], 'row is', 'rows are')} skipped, as decided.")
+    said.append("Webhooks and integrations hear of what is written, of nothing else.")
+    days = settings.HUB_IMPORT_UNDO_DAYS
+    said.append(f"It can be undone for {days} {'day' if days == 1 else 'days'}.")
+    seconds = _estimate(report)
+    if seconds:
+        said.append(f"It will take about {duration(seconds)}. You may leave the page meanwhile.")
+    return said
 
 
 def _estimate(report: dict[str, Any]) -> float | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.jobs.models import Job
+from apps.jobs.services import control
 from apps.jobs.statuses import WORKBOOKS, JobStatus
 from apps.kernel.admin import ago, badge, status_badge
 from apps.records.services.history import UndoResult
@@ -46,6 +48,7 @@ def possible(job: Job) -> set[str]:
         found.add("cancel")
     if job.status in (JobStatus.FAILED, JobStatus.CANCELLED) and (not job.is_import or job.configured_at):
         found.add("retry")
+    until = control.undoable_until(job)
     written = job.created_count + job.updated_count + job.deleted_count + job.restored_count
     if (
         job.is_import
@@ -54,6 +57,7 @@ def possible(job: Job) -> set[str]:
         and written
         and job.undone_at is None
         and job.origin_id
+        and (until is None or until > timezone.now())
     ):
         found.add("undo")
     return found
@@ -94,6 +98,8 @@ def facts(job: Job) -> list[tuple[str, Any]]:
         found.append(("Started", ago(job.started_at)))
     if job.completed_at:
         found.append(("Ended", ago(job.completed_at)))
+    if "undo" in possible(job) and (until := control.undoable_until(job)) is not None:
+        found.append(("Can be undone", f"until {until:%Y-%m-%d %H:%M} UTC"))
     if job.is_import:
         found += [
             ("File", job.original_name),

@@ -5,8 +5,10 @@ Each is one conditional UPDATE through the table of transitions, with its audit 
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -108,11 +110,19 @@ def retry(*, job: Job, actor: Actor) -> Job:
     return job
 
 
+def undoable_until(job: Job) -> datetime | None:
+    """When undo is no longer offered; None while the import has not ended."""
+    if job.completed_at is None:
+        return None
+    return job.completed_at + timedelta(days=settings.HUB_IMPORT_UNDO_DAYS)
+
+
 def undo(*, job: Job, actor: Actor, dry_run: bool = False) -> UndoResult:
     """Take back everything that the job wrote, except where somebody changed a record later (listed).
 
     With `dry_run` the result only foretells. Much is taken back in the background: the result then tells how
-    far that is, as it does when asked again. Raises NotReady while it runs or if there is nothing to undo.
+    far that is, as it does when asked again. Raises NotReady while it runs, if there is nothing to undo, or
+    after the days for which undo is offered.
     """
     if not job.is_import:
         raise NotReady("An export changes nothing that could be undone.")
@@ -123,6 +133,13 @@ def undo(*, job: Job, actor: Actor, dry_run: bool = False) -> UndoResult:
             f"{job.number} has been undone already."
             if job.undone_at
             else f"{job.number} has written nothing."
+        )
+    until = undoable_until(job)
+    if until is not None and until < timezone.now():
+        days = settings.HUB_IMPORT_UNDO_DAYS
+        raise NotReady(
+            f"{job.number} could be undone for {days} {'day' if days == 1 else 'days'}, until "
+            f"{until:%Y-%m-%d %H:%M} UTC."
         )
     result = undoing.undo(origin=job.origin, actor=actor, dry_run=dry_run)
     if dry_run:

@@ -5,6 +5,8 @@
   document.addEventListener("DOMContentLoaded", function () {
     document.querySelectorAll("form[data-jobs-upload]").forEach(upload);
     document.querySelectorAll("form[data-jobs-columns]").forEach(columns);
+    document.querySelectorAll("[data-jobs-edit]").forEach(edit);
+    document.querySelectorAll("[data-jobs-fix]").forEach(fix);
   });
 
   // --- step 1
@@ -144,5 +146,101 @@
       line.textContent = text;
       line.classList.toggle("jobs-bad", bad);
     }
+  }
+
+  // --- step 4: wrong cells, corrected in the page
+  function edit(table) {
+    const url = table.dataset.url;
+    const token = table.dataset.token;
+
+    async function send(body, values) {
+      const row = values.row;
+      body.classList.add("jobs-saving");
+      let answer, seen = {};
+      try {
+        answer = await fetch(url, {
+          method: "POST", body: new URLSearchParams(values), credentials: "same-origin",
+          headers: { "X-CSRFToken": token, Accept: "application/json" },
+        });
+        seen = await answer.json();
+      } catch (problem) {
+        seen = { error: "It was not saved: the connection broke. Try again." };
+      }
+      body.classList.remove("jobs-saving");
+      const said = body.querySelector("[data-said]");
+      if (seen.error) { said.textContent = seen.error; body.classList.remove("jobs-right"); return false; }
+      if (seen.row) show(body, seen.row);
+      stale(seen.corrections);
+      return Boolean(row);
+    }
+
+    function show(body, row) {
+      const wrong = new Set(row.problems.map(function (one) { return String(one.column); }));
+      body.querySelectorAll("input[data-column]").forEach(function (input) {
+        const bad = wrong.has(input.dataset.column) && !row.skipped;
+        input.classList.toggle("jobs-bad-cell", bad);
+        input.toggleAttribute("aria-invalid", bad);
+        input.disabled = row.skipped;
+      });
+      body.classList.toggle("jobs-skipped", row.skipped);
+      body.classList.toggle("jobs-right", !row.skipped && row.problems.length === 0);
+      body.querySelector("[data-said]").textContent = row.skipped ? "Skipped." : row.said || "Right now.";
+      const skip = body.querySelector("[data-skip]");
+      skip.setAttribute("aria-pressed", row.skipped);
+      skip.textContent = row.skipped ? "Skipped" : "Skip";
+    }
+
+    function stale() {
+      document.querySelectorAll("[data-again]").forEach(function (button) {
+        button.classList.add("hub-primary");
+        button.textContent = "Check again";
+      });
+      let note = document.querySelector("[data-stale]");
+      if (!note) {
+        note = document.createElement("p");
+        note.className = "hub-notice hub-notice-warn";
+        note.dataset.stale = "";
+        note.textContent = "The file was corrected since this check. Check again to see what is left.";
+        document.getElementById("wrong").before(note);
+      }
+    }
+
+    table.querySelectorAll("[data-row]").forEach(function (body) {
+      const row = body.dataset.row;
+      body.querySelectorAll("input[data-column]").forEach(function (input) {
+        let last = input.value;
+        input.addEventListener("change", async function () {
+          if (input.value === last) return;
+          const value = input.value;
+          if (await send(body, { row: row, column: input.dataset.column, value: value, kind: "set" })) last = value;
+        });
+        input.addEventListener("keydown", function (event) {
+          if (event.key === "Escape") input.value = last;
+          if (event.key !== "Enter") return;
+          event.preventDefault();
+          const all = Array.from(table.querySelectorAll("input[data-column]:not([disabled])"));
+          (all[all.indexOf(input) + (event.shiftKey ? -1 : 1)] || input).focus();
+          input.blur();
+          (all[all.indexOf(input) + (event.shiftKey ? -1 : 1)] || input).focus();
+        });
+      });
+      body.querySelector("[data-skip]").addEventListener("click", function () {
+        const skipped = body.classList.contains("jobs-skipped");
+        send(body, { row: row, kind: skipped ? "undo" : "skip" });
+      });
+    });
+  }
+
+  function fix(form) {
+    const kind = form.querySelector("[data-fix-kind]");
+    function follow() {
+      form.querySelectorAll("[data-fix-for]").forEach(function (label) {
+        label.hidden = !label.dataset.fixFor.split(" ").includes(kind.value);
+      });
+      const name = form.querySelector("[data-fix-name]");
+      if (name) name.textContent = kind.value === "replace" ? "Replace by" : "Value (empty: blank)";
+    }
+    kind.addEventListener("change", follow);
+    follow();
   }
 })();
