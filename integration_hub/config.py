@@ -74,6 +74,7 @@ class Config:
     hub_limits_when_down: str
     hub_limits_timeout: int
     hub_legacy_limit_headers: bool
+    hub_cors_origins: tuple[str, ...]
 
     @property
     def embedded(self) -> bool:

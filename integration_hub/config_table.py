@@ -325,6 +325,14 @@ VARIABLES: tuple[Variable, ...] = (
         values.boolean,
         "false",
     ),
+    Variable(
+        "HUB_CORS_ORIGINS",
+        "API",
+        "Origins whose web pages may read every answer of the API by script, with commas between them; * for "
+        "all. Keys and applications name further ones for themselves.",
+        values.origins,
+        "",
+    ),
 )
 
 

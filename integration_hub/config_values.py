@@ -124,6 +124,17 @@ def base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def origins(text: str) -> tuple[str, ...]:
+    """Origins of web pages, with commas between them; * for every one."""
+    found = words(text)
+    for origin in found:
+        if origin != "*":
+            parts = _split(origin, ("http", "https"), "https://app.example.com")
+            if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
+                raise ValueError(f"must be origins, such as https://app.example.com, not {origin!r}")
+    return tuple(origin.rstrip("/").lower() for origin in found)
+
+
 @dataclass(frozen=True)
 class Database:
     """Where the rows are. `options` are libpq's words, such as sslmode."""

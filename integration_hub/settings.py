@@ -51,6 +51,7 @@ LIMITS_REDIS_URL, LIMITS_PREFIX = HUB.redis_url, "hub"
 LIMITS_WHEN_DOWN, LIMITS_TIMEOUT = HUB.hub_limits_when_down, HUB.hub_limits_timeout / 1000  # seconds
 LIMITS_PROCESSES = HUB.hub_workers
 LIMITS_LEGACY_HEADERS = HUB.hub_legacy_limit_headers
+CORS_ORIGINS = (*HUB.hub_cors_origins, HUB_BASE_URL)
 WEBHOOK_MAX_RETRIES, WEBHOOK_RETRY_DELAY = HUB.webhook_max_retries, HUB.webhook_retry_delay  # ms; or None
 WEBHOOK_BACKOFF_FACTOR, WEBHOOK_TIMEOUT = HUB.webhook_backoff_factor, HUB.webhook_timeout  # ms; or None
 WEBHOOK_SECRET = HUB.webhook_secret
@@ -110,6 +111,7 @@ OAUTH2_PROVIDER_DEVICE_GRANT_MODEL = "apikeys.DeviceGrant"
 
 MIDDLEWARE = [
     "apps.kernel.api.middleware.RequestIdMiddleware",
+    "apps.apikeys.cors.Cors",
     "apps.apikeys.middleware.UsageMiddleware",
     "integration_hub.middleware.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",

@@ -93,7 +93,9 @@ class Rules:
         """Every limit of a caller; without `covering` those of all endpoints that have some."""
         base = counter_base(organization_id, subject)
         limits, sources = self._of_subject(subject)
-        found = [Effective(counter, sources[name]) for name, counter in _counters(base, limits, "", limits)]
+        found = [
+            Effective(counter, sources[name]) for name, counter in _counters(base, base, limits, "", limits)
+        ]
         if covering is None:
             for rule in self._for_endpoints(subject):
                 found += self._of_endpoint(base, [rule], limits)
@@ -129,7 +131,7 @@ class Rules:
         for name, rule in chosen.items():
             key = f"{base}:{hashlib.blake2b(rule.endpoint.encode(), digest_size=8).hexdigest()}"
             paces = {**whole, **limits}
-            ((_, counter),) = _counters(key, {name: limits[name]}, rule.endpoint, paces)
+            ((_, counter),) = _counters(base, key, {name: limits[name]}, rule.endpoint, paces)
             found.append(Effective(counter, str(rule.kind), rule.endpoint))
         return sorted(found, key=lambda item: _ORDER.index(item.counter.name.partition(" ")[0]))
 
@@ -137,7 +139,9 @@ class Rules:
 _ORDER = (*WINDOWS, "burst")
 
 
-def _counters(base: str, limits: Limits, endpoint: str, paces: Limits) -> list[tuple[str, Counter]]:
+def _counters(
+    home: str, base: str, limits: Limits, endpoint: str, paces: Limits
+) -> list[tuple[str, Counter]]:
     found = []
     for name in _ORDER:
         if name not in limits:
@@ -145,9 +149,9 @@ def _counters(base: str, limits: Limits, endpoint: str, paces: Limits) -> list[t
         limit, key = limits[name], f"{base}:{name}"
         title = f"{name} {endpoint}" if endpoint else name
         if name in WINDOWS:
-            counter = plans.window(title, key, limit, WINDOWS[name])
+            counter = plans.window(title, key, limit, WINDOWS[name], home)
         else:
-            counter = plans.burst(title, key, limit, _pace(limit, paces))
+            counter = plans.burst(title, key, limit, _pace(limit, paces), home)
         found.append((name, counter))
     return found
 

@@ -191,7 +191,6 @@ def test_a_dated_pin_holds_inside_its_version(acme: Organization, delivery: Any)
     for pin, path, expected in (
         ("v2@2026-11-15", "/api/v2", "attempts"),
         ("v2@2026-11-15", "/api", "attempts"),
-        ("2026-11-20", "/api/v2", "attempts"),
         ("2026-11-22", "/api/v2", "attempt_count"),
         ("v2", "/api", "attempt_count"),
         ("v1@2026-11-01", "/api/v2", "attempt_count"),
@@ -216,15 +215,35 @@ def test_a_single_call_may_choose_its_revision(client: APIClient, delivery: Any)
     assert client.get("/api/v1/deliveries", HTTP_API_REVISION="2026-01-01").status_code == 200
 
 
-@pytest.mark.parametrize("pin", ["v9", "v2@yesterday", "2026-13-01", "v2@", "@2026-11-15", "v1 "])
-def test_a_pin_names_something_that_there_is(acme: Organization, client: APIClient, pin: str) -> None:
+NO_PINS = ["v9", "v2@yesterday", "2026-13-01", "v2@", "@2026-11-15", "latest"]
+# Days on which nothing came out, or came out in another version.
+NO_REVISIONS = [
+    "v2@2026-11-16",
+    "v2@2027-01-01",
+    "v1@2026-11-15",
+    "v2@2026-11-01",
+    "2026-11-20",
+    "1999-01-01",
+]
+
+
+@pytest.mark.parametrize("pin", [*NO_PINS, *NO_REVISIONS])
+@pytest.mark.parametrize("kind", ["api-keys", "oauth-applications"])
+def test_a_pin_names_something_that_there_is(
+    acme: Organization, client: APIClient, kind: str, pin: str
+) -> None:
     body = {"name": "n", "scopes": ["records:read"], "api_version": pin}
-    answer = client.post("/api/v1/api-keys", body, format="json")
-    if pin.strip() != pin:
-        assert answer.status_code in (201, 422)
-        return
+    flows = {"flows": ["client_credentials"]} if kind == "oauth-applications" else {}
+    answer = client.post(f"/api/v1/{kind}", {**body, **flows}, format="json")
     assert answer.status_code == 422
-    assert answer.json()["errors"][0]["pointer"] == "/api_version"
+    (error,) = answer.json()["errors"]
+    assert error["pointer"] == "/api_version"
+    assert ("Revisions: " in error["detail"]) == (pin in NO_REVISIONS)
+    held = client.post(f"/api/v1/{kind}", {**body, **flows, "api_version": "v2@2026-11-15"}, format="json")
+    assert held.status_code == 201
+    changed = client.patch(f"/api/v1/{kind}/{held.json()['id']}", {"api_version": pin}, format="json")
+    assert changed.status_code == 422
+    assert client.get(f"/api/v1/{kind}/{held.json()['id']}").json()["api_version"] == "v2@2026-11-15"
 
 
 @pytest.mark.parametrize(

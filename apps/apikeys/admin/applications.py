@@ -21,7 +21,7 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from apps.apikeys.admin.forms import LinesField
+from apps.apikeys.admin.forms import LinesField, PinField
 from apps.apikeys.models import (
     AccessToken,
     Application,
@@ -81,18 +81,22 @@ class ApplicationForm(forms.ModelForm):
         label="Origins of browsers",
         required=False,
         widget=MonoTextarea({"rows": 2}),
-        help_text="Web pages that may ask for tokens by script, such as https://app.example.com.",
+        help_text="Web pages that may ask for tokens and call the API by script, such as https://app.example.com.",
     )
+    api_version = PinField()
 
     class Meta:
         model = Application
         fields = (
             "name", "homepage", "description", "flows", "redirect_uris", "scopes", "allowed_origins",
-            "shared",
+            "shared", "api_version",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "api_version" in self.fields:
+            pin: Any = self.fields["api_version"]
+            pin.keep(self.instance.api_version)
         if self.instance.pk:
             for name in ("redirect_uris", "allowed_origins"):
                 self.initial[name] = getattr(self.instance, name).split()
@@ -115,7 +119,7 @@ class NewApplicationForm(ApplicationForm):
     class Meta(ApplicationForm.Meta):
         fields = (  # type: ignore[assignment]
             "name", "homepage", "description", "client_type", "flows", "redirect_uris", "scopes",
-            "allowed_origins", "shared",
+            "allowed_origins", "shared", "api_version",
         )  # fmt: skip
 
 
@@ -179,7 +183,7 @@ class ApplicationAdmin(HubModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any | None = None) -> Any:
         what = ("name", "homepage", "description")
-        how = ("flows", "redirect_uris", "scopes", "shared")
+        how = ("flows", "redirect_uris", "scopes", "shared", "api_version")
         if obj is None:
             return (
                 (None, {"fields": (*what, "client_type", *how)}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.conf import settings
@@ -62,6 +62,25 @@ def _with(choices: tuple[tuple[str, str], ...], value: int) -> tuple[tuple[str, 
     return (*choices, (str(value), duration(value)))
 
 
+class PinField(forms.ChoiceField):
+    """The version, and if wanted the dated revision, that a caller holds."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            label="API version",
+            required=False,
+            choices=lambda: [("", "The organization's, else the oldest"), *versions.pins()],
+            widget=UnfoldAdminSelectWidget,
+            help_text="Answers addresses that name no version; a revision also holds inside its version.",
+            **options,
+        )
+
+    def keep(self, held: str) -> None:
+        """Offer what is held already, whatever it is."""
+        if held and held not in dict(versions.pins()):
+            self.choices = [*self.choices, (held, held)]  # type: ignore[misc]
+
+
 class KeyForm(forms.ModelForm):
     """What may be changed of a key. Scopes and permissions can be taken away, never added."""
 
@@ -85,6 +104,7 @@ class KeyForm(forms.ModelForm):
         "Only from these pages", "Hosts such as *.example.com, or beginnings of addresses."
     )
     allowed_user_agents = _lines("Only these user agents", "Patterns, such as Shop/*.")
+    api_version = PinField()
     rotation_overlap = _seconds(OVERLAPS, label="The old key ends", help_text="Until then both keys work.")
     alert_emails = _lines("Tell", "E-mail addresses. Empty: the organization's owners and administrators.")
 
@@ -105,23 +125,12 @@ class KeyForm(forms.ModelForm):
             *ROTATION,
             *ALERTS,
         )
-        widgets: ClassVar[dict[str, Any]] = {"api_version": UnfoldAdminSelectWidget}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "api_version" in self.fields:
-            names = [(spec.name, spec.name) for spec in versions.all()]
-            held = self.instance.api_version
-            if held and held not in dict(names):
-                names.append((held, held))
-            field = forms.ChoiceField(
-                label="API version",
-                required=False,
-                choices=[("", "The organization's, else the oldest"), *names],
-                widget=UnfoldAdminSelectWidget,
-                help_text="Answers addresses that name no version.",
-            )
-            self.fields["api_version"] = field
+            pin: Any = self.fields["api_version"]
+            pin.keep(self.instance.api_version)
         if "rotation_overlap" in self.fields:
             overlap: Any = self.fields["rotation_overlap"]
             overlap.choices = _with(OVERLAPS, self.instance.rotation_overlap)

@@ -44,7 +44,7 @@ class _Fields(StrictSerializer):
     )
     scopes = _texts("The most that its tokens may be given, such as `records:read`.")
     allowed_origins = _texts(
-        "Web pages that may ask for tokens by script, such as https://a.example.com.", 200
+        "Web pages that may ask for tokens and call the API by script, such as https://a.example.com.", 200
     )
     shared = serializers.BooleanField(
         required=False, help_text="Members of other organizations may authorize it for their data."

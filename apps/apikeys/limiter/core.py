@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import redis
@@ -93,9 +94,9 @@ class Limiter:
 
     def reset(self, counters: Iterable[Counter]) -> bool:
         """Forget what was counted; False if the shared counters cannot be reached."""
-        keys = [counter.key for counter in counters]
-        self._local.reset(keys)
-        return self._store is None or self._told(lambda store: store.reset(keys))
+        told = list(counters)
+        self._local.reset(counter.key for counter in told)
+        return self._store is None or self._told(lambda store: store.reset(told))
 
     # --- generations
 
@@ -180,5 +181,5 @@ def _shares(counters: Sequence[Counter], processes: int) -> list[Counter]:
     for counter in counters:
         limit = max(1, counter.limit // processes)
         length = counter.grain * limit if counter.kind == GCRA else counter.window
-        found.append(Counter(counter.name, counter.key, counter.kind, limit, length, counter.grain))
+        found.append(replace(counter, limit=limit, window=length))
     return found

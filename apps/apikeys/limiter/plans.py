@@ -27,7 +27,8 @@ LOG, BUCKET, GCRA = "L", "B", "G"
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """One limit. `name` names it in headers, `key` is where it is counted.
+    """One limit. `name` names it in headers, `key` is where it is counted. The counters of one caller have a
+    `home` in common, with which their keys begin: a store may keep them together.
 
     `kind` is LOG, BUCKET or GCRA; `window` the length of the window, or for GCRA the time in which the whole
     burst is regained; `grain` the length of a bucket, or for GCRA the time in which one place is.
@@ -39,24 +40,25 @@ class Counter:
     limit: int
     window: int
     grain: int
+    home: str = ""
 
     @property
     def seconds(self) -> int:
         return -(-self.window // SECOND)
 
 
-def window(name: str, key: str, limit: int, seconds: float) -> Counter:
+def window(name: str, key: str, limit: int, seconds: float, home: str = "") -> Counter:
     """At most `limit` in any `seconds`."""
     length = round(seconds * SECOND)
     if limit <= LOG_MOST:
-        return Counter(name, f"{key}:{LOG}", LOG, limit, length, 1)
-    return Counter(name, f"{key}:{BUCKET}", BUCKET, limit, length, -(-length // BUCKETS))
+        return Counter(name, f"{key}:{LOG}", LOG, limit, length, 1, home)
+    return Counter(name, f"{key}:{BUCKET}", BUCKET, limit, length, -(-length // BUCKETS), home)
 
 
-def burst(name: str, key: str, limit: int, per: float) -> Counter:
+def burst(name: str, key: str, limit: int, per: float, home: str = "") -> Counter:
     """At most `limit` at once; each place is free again `per` seconds after the one before it."""
     pace = max(1, -(-round(per * SECOND * 1000) // 1000))
-    return Counter(name, f"{key}:{GCRA}", GCRA, limit, pace * limit, pace)
+    return Counter(name, f"{key}:{GCRA}", GCRA, limit, pace * limit, pace, home)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,7 +34,7 @@ CHANGEABLE = (
 DEFAULT_OVERLAP = timedelta(0)
 LONGEST_OVERLAP = timedelta(days=7)
 _MOST_URIS = 20
-_ORIGIN = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"(?:https://[A-Za-z0-9.-]+|http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,14 +257,15 @@ def clean(application: Application) -> None:
     for n, origin in enumerate(application.allowed_origins.split()):
         if not _ORIGIN.fullmatch(origin):
             wrong(
-                f"/allowed_origins/{n}", "invalid", "An origin is https and a host: https://app.example.com."
+                f"/allowed_origins/{n}",
+                "invalid",
+                "An origin is https and a host, such as https://app.example.com; http is for localhost only.",
             )
     for n, scope in enumerate(application.scopes):
         if not isinstance(scope, str) or not is_scope(scope):
             wrong(f"/scopes/{n}", "invalid", "A scope is resource:action, such as records:read or *:read.")
-    if application.api_version and versions.get(application.api_version) is None:
-        known = ", ".join(spec.name for spec in versions.all())
-        wrong("/api_version", "invalid_choice", f"There is no such version. Versions: {known}.")
+    if application.api_version and (mistake := versions.check_pin(application.api_version)):
+        wrong("/api_version", "invalid_choice", mistake)
     if errors:
         raise InvalidInput(" ".join(error.detail for error in errors[:3]), errors=errors)
 

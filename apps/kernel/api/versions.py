@@ -216,7 +216,11 @@ class Versions:
         return self.default_of(name)
 
     def check_pin(self, text: str) -> str:
-        """An empty text, or what is wrong with a pin, as a sentence."""
+        """An empty text, or what is wrong with a pin, as a sentence.
+
+        A date must be that of a revision: `choose` gives somebody who holds another day the revision of that
+        day, but who pins to a day on which nothing came out has misread or mistyped something.
+        """
         version, day = parse_pin(text)
         names = [spec.name for spec in self.all()]
         if (version, day) == (None, None) or (version and version not in names):
@@ -224,7 +228,22 @@ class Versions:
                 f"There is no such version. A version is one of {', '.join(names)}, with a date if you like "
                 f"(such as {self.revisions()[-1].name}), or a date alone."
             )
+        of = [revision for revision in self.revisions() if version in (None, revision.version)]
+        if day is not None and day not in {revision.date for revision in of}:
+            dates = ", ".join(sorted({revision.date.isoformat() for revision in of}))
+            return f"There is no revision of {day}{f' in {version}' if version else ''}. Revisions: {dates}."
         return ""
+
+    def pins(self) -> list[tuple[str, str]]:
+        """Every pin that is offered, and what to call it: versions, then each of their revisions."""
+        found = []
+        for spec in self.all():
+            found.append((spec.name, f"{spec.name} (its default revision)"))
+            found += [
+                (revision.name, f"{spec.name}, revision of {revision.date:%-d %B %Y}")
+                for revision in self.revisions_of(spec.name)
+            ]
+        return found
 
     def refuse_sunset(self, name: str) -> None:
         """Raises Sunset (410) for a version that has ended."""

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,17 +76,16 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def _hammer(url: str, key: str, limit: int, seconds: float, window: int, results: Any) -> None:
-    """Call as fast as possible; tell when, by the server's clock, each pass happened."""
+    """Call as fast as possible; tell between which two moments each pass happened."""
     store = RedisStore(url, prefix=key, timeout=10)
     plan = plans.plan(
         [plans.window("minute", key, limit, window), plans.window("hour", f"{key}:h", 9_999, 3600)]
     )
     passes = []
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        before = time.time()
+    while (sent := time.monotonic()) < until:
         if store.check(plan)[0].passed:
-            passes.append((before, time.time()))
+            passes.append((sent, time.monotonic()))
     results.put(passes)
 
 
@@ -103,10 +103,10 @@ def test_four_processes_let_exactly_the_limit_through(server: Server) -> None:
     for worker in workers:
         worker.join(10)
     assert len(passes) >= 200
-    # Each pass happened between the two moments; a window that surely holds both ends holds all between.
-    for index in range(len(passes) - 100):
-        began, ended = passes[index][0], passes[index + 100][1]
-        assert ended - began >= 2.0
+    # Each pass happened between its two moments, and a window that surely holds both ends holds all between:
+    # a hundred and one take two seconds at least, from the sending of the first to the answer of the last.
+    for (sent, _), (_, answered) in zip(passes, passes[100:], strict=False):
+        assert answered - sent >= 2.0
 
 
 @needs_server
@@ -187,6 +187,57 @@ def test_a_connection_that_the_server_closed_is_made_anew(server: Server) -> Non
     store.check(plan)
     redis.Redis.from_url(server.url).client_kill_filter(_type="normal", skipme=True)
     assert store.check(plan)[0].standings[0].remaining == 1
+
+
+@needs_server
+def test_a_password_and_a_database(server: Server) -> None:
+    """Whatever an address of Redis can say is kept, though commands do not go by redis-py."""
+    admin = redis.Redis.from_url(server.url)
+    admin.config_set("requirepass", "a-password")
+    plan = plans.plan([plans.window("minute", "k", 3, 60), plans.burst("burst", "k", 2, 30)])
+    store = RedisStore(server.url.replace("//", "//:a-password@").replace("/0", "/3"), prefix="t", timeout=5)
+    assert [store.check(plan)[0].passed for _ in range(3)] == [True, True, False]
+    wrong = RedisStore(server.url.replace("//", "//:another@"), prefix="t", timeout=5)
+    with pytest.raises(redis.RedisError):
+        wrong.check(plan)
+    here = redis.Redis.from_url(server.url.replace("//", "//:a-password@").replace("/0", "/3"))
+    assert here.exists("t:limits:k:L")
+    store.reset(plan.counters)
+    assert store.check(plan)[0].standings[0].remaining == 2
+
+
+@needs_server
+def test_an_answer_that_is_an_error_is_no_verdict_and_ends_the_line(server: Server) -> None:
+    """A server that became a replica refuses to write; the next call asks whoever has its address then."""
+    store = RedisStore(server.url, prefix="t", timeout=5)
+    plan = plans.plan([plans.window("minute", "k", 3, 60)])
+    store.check(plan)
+    admin = redis.Redis.from_url(server.url)
+    admin.replicaof("127.0.0.1", 1)
+    with pytest.raises(redis.RedisError, match="READONLY"):
+        store.check(plan)
+    admin.replicaof("NO", "ONE")
+    assert store.check(plan)[0].standings[0].remaining == 1
+
+
+def test_a_server_that_speaks_another_language_is_none() -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen(5)
+
+        def speak() -> None:
+            for _ in range(2):
+                peer, _ = stranger.accept()
+                with peer:
+                    peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        store = RedisStore(f"redis://127.0.0.1:{stranger.getsockname()[1]}/0", prefix="t", timeout=5)
+        for _ in range(2):
+            with pytest.raises(redis.RedisError):
+                store.check(plans.plan([]))
+        thread.join(10)
 
 
 @needs_server
