@@ -53,6 +53,14 @@ class ImportMode(models.TextChoices):
     REPLACE = "replace", "Replace all"
 
 
+class Repeats(models.TextChoices):
+    """What becomes of a row that means the same record as an earlier row of the file."""
+
+    LAST = "last", "The last one wins"
+    FIRST = "first", "The first one wins"
+    ERROR = "error", "The later ones are wrong"
+
+
 class FileType(models.TextChoices):
     CSV = "csv", "CSV"
     XLSX = "xlsx", "Excel"
@@ -101,3 +109,4 @@ class ArtifactKind(models.TextChoices):
     REJECTED = "rejected", "Rejected rows"
     ERRORS = "errors", "All errors"
     OUTPUT = "output", "Exported file"
+    VANISHING = "vanishing", "Records that would be deleted"

@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
 
 from apps.kernel.models import Stamped, TimeOrdered
@@ -70,6 +71,18 @@ class Organization(TimeOrdered, Stamped):  # type: ignore[django-manager-missing
         "allow unencrypted HTTP",
         default=False,
         help_text="Let webhooks and integrations use http:// addresses.",
+    )
+
+    import_deletion_limit = models.PositiveIntegerField(
+        "deletions without asking",
+        default=1_000,
+        help_text="An import that replaces all records asks before it deletes more of them than this.",
+    )
+    import_deletion_percent = models.PositiveSmallIntegerField(
+        "deletions without asking, in percent",
+        default=25,
+        validators=[MaxValueValidator(100)],
+        help_text="It also asks before it deletes more than ten records that are a larger part of all.",
     )
 
     api_version = models.CharField(

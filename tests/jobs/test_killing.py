@@ -173,6 +173,34 @@ def test_killed_workers_lose_nothing_and_repeat_nothing(mode: str, edits: list[E
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("repeats", ["first", "last", "error"])
+def test_rows_that_repeat_rows_of_a_killed_worker_are_known_by_the_next(repeats: str) -> None:
+    def ready(name: str) -> Job:
+        job = prepared(name)
+        lines = ["external_id,name"] + [f"N{n % 350},New {n}" for n in range(1_000)]
+        data = ContentFile("\n".join(lines).encode(), name="new.csv")
+        made = uploads.receive(organization=job.organization, dataset=job.dataset, file=data, actor=ADA)
+        rules = [{"check": "not ends_with(name, '7')", "message": "No sevens."}]
+        return configured(
+            made, batch_size=25, validate_before_import=False, repeats=repeats, custom_rules=rules
+        )
+
+    quiet = ready("Quiet")
+    imports.start(job=quiet, actor=ADA)
+    assert work.take(job_id=quiet.pk)
+    expected = outcome(quiet)
+    # 100 rows end in 7; of the other 900, 315 keys are new, and every further row repeats one.
+    assert expected["counters"]["failed_records"] == (685 if repeats == "error" else 100)
+    assert Job.objects.get(pk=quiet.pk).duplicate_count == 585
+
+    job = ready("Stormy")
+    killed = run_with_kills(job, kills=3)
+
+    assert killed >= 1
+    assert outcome(job) == expected
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_replacement_that_is_killed_while_it_deletes_deletes_what_is_left() -> None:
     """The rows are all good, so that the records which none names go in the end."""
 
@@ -186,13 +214,13 @@ def test_a_replacement_that_is_killed_while_it_deletes_deletes_what_is_left() ->
         return configured(made, mode="replace", batch_size=20, validate_before_import=False)
 
     quiet = ready("Quiet")
-    imports.start(job=quiet, actor=ADA)
+    imports.start(job=quiet, actor=ADA, confirm_deletions=True)
     assert work.take(job_id=quiet.pk)
     expected = outcome(quiet)
     assert expected["counters"]["deleted_count"] == 300 + ROWS // 50
 
     job = ready("Stormy")
-    imports.start(job=job, actor=ADA)
+    imports.start(job=job, actor=ADA, confirm_deletions=True)
     pid = worker(job)
     assert wait_until(lambda: Job.objects.get(pk=job.pk).deleted_count > 40)
     os.kill(pid, signal.SIGKILL)

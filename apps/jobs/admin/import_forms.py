@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from unfold.widgets import (
+    UnfoldAdminSelectMultipleWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -20,7 +21,7 @@ from apps.jobs.formats.encodings import CHOICES
 from apps.jobs.models import Job
 from apps.jobs.services import imports
 from apps.jobs.services.imports import MAX_BATCH, Settings
-from apps.jobs.statuses import WORKBOOKS, ImportMode
+from apps.jobs.statuses import WORKBOOKS, ImportMode, Repeats
 from apps.kernel.errors import FieldError
 from apps.records.fields import Field
 from apps.records.mapping import MappingSpec, pipe_to_text
@@ -151,8 +152,53 @@ class SettingsForm(forms.Form):
         choices=[
             ("skip", "are left out, the others are imported"),
             ("stop", "stop everything: all or nothing"),
+            ("limit", "are left out, until there are too many"),
         ],
         widget=UnfoldAdminSelectWidget,
+    )
+    max_errors = forms.IntegerField(
+        label="Stop after wrong rows",
+        min_value=1,
+        max_value=1_000_000,
+        required=False,
+        help_text="With “until there are too many”: how many. What was imported before stays.",
+        widget=UnfoldAdminTextInputWidget,
+    )
+    repeats = forms.ChoiceField(
+        label="Rows that repeat an earlier one",
+        choices=Repeats.choices,
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text="Rows of the file that name the same record. Each is told with both lines.",
+    )
+    unique_fields = forms.MultipleChoiceField(
+        label="Once in the file",
+        required=False,
+        help_text="Fields, beside the one that tells records apart, whose values may occur once.",
+        widget=UnfoldAdminSelectMultipleWidget,
+    )
+    custom_rules = forms.CharField(
+        label="Rules",
+        required=False,
+        max_length=20_000,
+        help_text="One a line, true of every right row: amount > 0 and due >= issued  # What is wrong else. "
+        "With “warning:” in front, rows that break it are imported and listed.",
+        widget=UnfoldAdminTextareaWidget({"rows": 3, "spellcheck": "false"}),
+    )
+    deletion_limit = forms.IntegerField(
+        label="Ask before deleting more than",
+        min_value=0,
+        max_value=2_000_000_000,
+        required=False,
+        help_text="Records, with “Replace all”. Empty: what the organization says.",
+        widget=UnfoldAdminTextInputWidget,
+    )
+    deletion_percent = forms.IntegerField(
+        label="Ask before deleting more than, in percent",
+        min_value=0,
+        max_value=100,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
     )
     overwrite_existing = forms.BooleanField(
         label="Overwrite what is there",
@@ -188,11 +234,36 @@ class SettingsForm(forms.Form):
         widget=UnfoldAdminTextInputWidget,
     )
 
+    def __init__(self, *args: Any, job: Job, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        chooser = self.fields["unique_fields"]
+        assert isinstance(chooser, forms.MultipleChoiceField)
+        chooser.choices = [(f.name, f.title) for f in job.dataset.fields if f.name != job.dataset.key_field]
+
+    def clean_custom_rules(self) -> list[dict[str, str]]:
+        return rules_of(self.cleaned_data["custom_rules"])
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = self.cleaned_data
+        if (
+            given.get("on_error") == "limit"
+            and not given.get("max_errors")
+            and "max_errors" not in self.errors
+        ):
+            self.add_error("max_errors", "Say after how many wrong rows the import stops.")
+        return given
+
     @staticmethod
     def initial_of(job: Job) -> dict[str, Any]:
         return {
             "mode": job.mode,
-            "on_error": "stop" if job.stop_on_error else "skip",
+            "on_error": "stop" if job.stop_on_error else "limit" if job.max_errors else "skip",
+            "max_errors": job.max_errors or None,
+            "repeats": job.repeats,
+            "unique_fields": job.validation_rules.get("unique_fields", []),
+            "custom_rules": text_of_rules(job.validation_rules.get("custom_rules", [])),
+            "deletion_limit": job.deletion_limit,
+            "deletion_percent": job.deletion_percent,
             "overwrite_existing": job.overwrite_existing,
             "preserve_ids": job.preserve_ids,
             "timezone": job.timezone,
@@ -206,14 +277,60 @@ class SettingsForm(forms.Form):
         return Settings(
             mode=given["mode"],
             batch_size=given["batch_size"],
-            skip_errors=given["on_error"] == "skip",
+            skip_errors=given["on_error"] != "stop",
             stop_on_error=given["on_error"] == "stop",
+            max_errors=given["max_errors"] if given["on_error"] == "limit" else 0,
+            repeats=given["repeats"] or None,
+            unique_fields=given["unique_fields"],
+            custom_rules=given["custom_rules"],
+            deletion_limit=given["deletion_limit"],
+            deletion_percent=given["deletion_percent"],
             overwrite_existing=given["overwrite_existing"],
             preserve_ids=given["preserve_ids"],
             timezone=given["timezone"],
             name=given["name"] or None,
             description=given["description"],
         )
+
+
+_WARNING = "warning:"
+
+
+def rules_of(text: str) -> list[dict[str, str]]:
+    """Rules as typed, one a line: `warning: amount < 100  # Unusually much.`"""
+    rules = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        check, message = _split_comment(line)
+        rule = {"check": check.removeprefix(_WARNING).strip()}
+        if message:
+            rule["message"] = message
+        if check.startswith(_WARNING):
+            rule["severity"] = "warning"
+        rules.append(rule)
+    return rules
+
+
+def _split_comment(line: str) -> tuple[str, str]:
+    """The expression, and what follows a # outside quotes."""
+    quote = ""
+    for at, character in enumerate(line):
+        if quote:
+            quote = "" if character == quote and line[at - 1] != "\\" else quote
+        elif character in "\"'":
+            quote = character
+        elif character == "#":
+            return line[:at].strip(), line[at + 1 :].strip()
+    return line, ""
+
+
+def text_of_rules(rules: Sequence[Mapping[str, str]]) -> str:
+    """The rules as `rules_of` reads them."""
+    return "\n".join(
+        (f"{_WARNING} " if rule.get("severity") == "warning" else "")
+        + rule["check"]
+        + (f"  # {rule['message']}" if rule.get("message") else "")
+        for rule in rules
+    )
 
 
 @dataclass(slots=True)

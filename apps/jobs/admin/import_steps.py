@@ -210,7 +210,7 @@ class ImportSteps(ImportCorrections):
         saved = Mapping.objects.filter(organization=job.organization, dataset=job.dataset)
         if request.method == "POST":
             matching = Matching.posted(job, request.POST)
-            form = SettingsForm(request.POST)
+            form = SettingsForm(request.POST, job=job)
             if form.is_valid() and self._decided(request, job, matching, form):
                 return HttpResponseRedirect(reverse("admin:jobs_import_check", args=[job.number]))
         else:
@@ -219,7 +219,7 @@ class ImportSteps(ImportCorrections):
             if key is not None and (mapping := saved.filter(pk=key).first()) is not None:
                 job.mapping, job.field_mapping = mapping, {}
             matching = Matching.proposed(job)
-            form = SettingsForm(initial=SettingsForm.initial_of(job))
+            form = SettingsForm(initial=SettingsForm.initial_of(job), job=job)
         fields = job.dataset.fields
         return self._render(
             request,
@@ -300,7 +300,7 @@ class ImportSteps(ImportCorrections):
                 if "again" in request.POST:
                     imports.check(job=job, actor=actor)
                     return HttpResponseRedirect(request.path)
-                imports.start(job=job, actor=actor)
+                imports.start(job=job, actor=actor, confirm_deletions="confirm_deletions" in request.POST)
                 return HttpResponseRedirect(_result_url(job))
             except HubError as error:
                 messages.error(request, error.detail)

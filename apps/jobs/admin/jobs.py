@@ -20,6 +20,7 @@ from apps.jobs.admin.import_steps import ImportSteps
 from apps.jobs.admin.job_page import counts, facts, possible, state_of, told
 from apps.jobs.models import Job
 from apps.jobs.services import control, downloads
+from apps.jobs.services.deletions import asks_to_delete
 from apps.jobs.statuses import ArtifactKind, JobStatus
 from apps.kernel.admin import (
     HubModelAdmin,
@@ -211,7 +212,13 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
         kinds = list(stored)
         if job.rejections.exists():
             kinds += [kind for kind in (ArtifactKind.REJECTED, ArtifactKind.ERRORS) if kind not in stored]
-        icons = {"source": "description", "rejected": "rule", "errors": "list_alt", "output": "download"}
+        icons = {
+            "source": "description",
+            "rejected": "rule",
+            "errors": "list_alt",
+            "output": "download",
+            "vanishing": "delete_sweep",
+        }
         return [
             {
                 "label": ArtifactKind(kind).label,
@@ -219,7 +226,7 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
                 "artifact": stored.get(kind),
                 "url": reverse("admin:jobs_job_file", args=[job.number, kind]),
             }
-            for kind in ("output", "rejected", "errors", "source")
+            for kind in ("output", "rejected", "errors", "vanishing", "source")
             if kind in kinds
         ]
 
@@ -265,17 +272,25 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
             control.cancel(job=job, actor=request.actor)  # type: ignore[attr-defined]
             messages.success(request, f"{job.number} was cancelled.")
 
+    def retry_text(self, request: HttpRequest, jobs: models.QuerySet[Job]) -> str:
+        said = "It goes on where it ended; after an undo it begins at the first row."
+        job = jobs.get()
+        if asks_to_delete(job):
+            return f"{said}\n\n{job.status_reason.partition('.')[0]}. Retrying agrees to that."
+        return said
+
     @confirm_action(
         description="Retry",
         title="Retry {object}?",
-        text="It goes on where it ended; after an undo it begins at the first row.",
+        text=retry_text,
         permissions=["write"],
         icon="refresh",
     )
     def retry(self, request: HttpRequest, jobs: models.QuerySet[Job]) -> None:
         self._needs_records(request)
         for job in jobs:
-            control.retry(job=job, actor=request.actor)  # type: ignore[attr-defined]
+            confirmed = asks_to_delete(job)  # the page that was confirmed said so
+            control.retry(job=job, actor=request.actor, confirm_deletions=confirmed)  # type: ignore[attr-defined]
             messages.success(request, f"{job.number} was handed to a worker.")
 
     def undo_text(self, request: HttpRequest, jobs: models.QuerySet[Job]) -> str:

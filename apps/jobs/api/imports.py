@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from apps.jobs import selectors
 from apps.jobs.api.base import FILES, Jobs, JobView
 from apps.jobs.api.serializers import (
+    ExecuteSerializer,
     ImportSerializer,
     JobSerializer,
     StatusSerializer,
@@ -77,11 +78,13 @@ def proposal_of(job: Job) -> dict[str, Any]:
 class _ImportStep(JobView):
     scopes = {"post": "jobs:write"}
     inputs = {"post": ImportSerializer}
+    confirmed = False
 
     def prepared(self) -> Job:
         """The job, configured as the body says; the proposed mapping is taken where none was decided on."""
         self.also_needs("records:write")
-        values = self.validated(ImportSerializer)
+        values = self.validated(self.inputs["post"])
+        self.confirmed = values.get("confirm_deletions", False)
         job: Job = import_of(self, values["job"])
         if values.get("options") is not None:
             job = uploads.reread(job=job, **values["options"])
@@ -117,14 +120,17 @@ class ImportValidateView(_ImportStep):
 
 
 class ImportExecuteView(_ImportStep):
+    inputs = {"post": ExecuteSerializer}
     outputs = {"post": (202, StatusSerializer)}
 
     def post(self, request: Request) -> Response:
         """Start an import
 
-        Poll the status until `is_complete`.
+        Poll the status until `is_complete`. If the check found that a “replace” would delete more than the
+        limits allow, the answer is 409 `deletions_not_confirmed`; `confirm_deletions` agrees to it.
         """
-        job = imports.start(job=self.prepared(), actor=self.actor)
+        job = self.prepared()
+        job = imports.start(job=job, actor=self.actor, confirm_deletions=self.confirmed)
         return self.accepted(job, StatusSerializer, f"import/{job.number}/status")
 
 

@@ -19,6 +19,7 @@ from apps.jobs.statuses import (
     ImportMode,
     JobStatus,
     JobType,
+    Repeats,
     Severity,
 )
 from apps.kernel.api.serializers import PublicIdField, StrictSerializer
@@ -59,6 +60,21 @@ class NotificationsSerializer(StrictSerializer):
     )
 
 
+class RuleSerializer(StrictSerializer):
+    """A rule about whole rows: an expression over the dataset's fields that must be true."""
+
+    check = serializers.CharField(max_length=500, help_text="Such as `amount > 0 and due >= issued`.")
+    message = serializers.CharField(
+        max_length=300, required=False, allow_blank=True, help_text="May name fields in braces."
+    )
+    severity = serializers.ChoiceField(
+        Severity.choices, required=False, help_text="Warned rows are imported."
+    )
+    field = serializers.CharField(
+        max_length=60, required=False, allow_blank=True, help_text="Where the problem is shown."
+    )
+
+
 class SettingsSerializer(StrictSerializer):
     """How an import runs. What is left out stays as it is."""
 
@@ -73,8 +89,32 @@ class SettingsSerializer(StrictSerializer):
     timezone = serializers.CharField(max_length=64, required=False)
     name = serializers.CharField(max_length=200, required=False)
     description = serializers.CharField(max_length=2000, required=False, allow_blank=True)
+    max_errors = serializers.IntegerField(
+        min_value=0, max_value=1_000_000, required=False, help_text="Stop after so many wrong rows; 0: never."
+    )
+    repeats = serializers.ChoiceField(
+        Repeats.choices, required=False, help_text="What becomes of rows that repeat an earlier row's key."
+    )
+    deletion_limit = serializers.IntegerField(
+        min_value=0,
+        max_value=2_000_000_000,
+        required=False,
+        help_text="“Replace” wants `confirm_deletions` above so many; the organization's limit without it.",
+    )
+    deletion_percent = serializers.IntegerField(
+        min_value=0, max_value=100, required=False, help_text="The same as a part of all records."
+    )
     required_fields = serializers.ListField(
         child=serializers.CharField(max_length=60), max_length=500, required=False
+    )
+    unique_fields = serializers.ListField(
+        child=serializers.CharField(max_length=60),
+        max_length=20,
+        required=False,
+        help_text="Fields whose values may occur once in the file.",
+    )
+    custom_rules = RuleSerializer(
+        many=True, required=False, help_text="Rules about whole rows, at most 50, beyond the mapping's."
     )
     notifications = NotificationsSerializer(required=False)
 
@@ -89,6 +129,22 @@ class ImportSerializer(StrictSerializer):
         help_text='`{"fields": [{"target": "name", "source": "Company", "transforms": "trim"}]}`',
     )
     settings = SettingsSerializer(required=False)
+
+
+class ExecuteSerializer(ImportSerializer):
+    confirm_deletions = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Agree that a “replace” deletes more records than the limits allow without asking.",
+    )
+
+
+class StartSerializer(StrictSerializer):
+    confirm_deletions = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Agree that a “replace” deletes more records than the limits allow without asking.",
+    )
 
 
 class ExportSerializer(StrictSerializer):
@@ -218,6 +274,10 @@ class ConfigSerializer(serializers.Serializer[Job]):
     batch_size = serializers.IntegerField()
     skip_errors = serializers.BooleanField()
     stop_on_error = serializers.BooleanField()
+    max_errors = serializers.IntegerField()
+    repeats = serializers.ChoiceField(Repeats.choices)
+    deletion_limit = serializers.IntegerField(allow_null=True)
+    deletion_percent = serializers.IntegerField(allow_null=True)
     validate_before_import = serializers.BooleanField()
     dry_run = serializers.BooleanField()
     preserve_ids = serializers.BooleanField()

@@ -17,6 +17,7 @@ from apps.jobs.api.serializers import (
     ErrorSerializer,
     JobSerializer,
     NewJobSerializer,
+    StartSerializer,
     UndoneSerializer,
     UndoSerializer,
 )
@@ -44,7 +45,13 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
         "errors": "jobs:read",
         "errors_file": "jobs:read",
     }
-    inputs = {"create": NewJobSerializer, "cancel": CancelSerializer, "undo": UndoSerializer}
+    inputs = {
+        "create": NewJobSerializer,
+        "start": StartSerializer,
+        "cancel": CancelSerializer,
+        "retry": StartSerializer,
+        "undo": UndoSerializer,
+    }
     outputs = {
         "create": (202, JobSerializer),
         "start": (202, JobSerializer),
@@ -69,8 +76,13 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
         "errors_file": [
             Parameter(
                 "kind",
-                "`errors` lists all errors as CSV; `rejected` holds the rows that were left out, to correct.",
-                choices=(ArtifactKind.ERRORS.value, ArtifactKind.REJECTED.value),
+                "`errors` lists all errors as CSV; `rejected` holds the rows that were left out, to correct; "
+                "`vanishing` the records that a “replace” would delete, as its check found.",
+                choices=(
+                    ArtifactKind.ERRORS.value,
+                    ArtifactKind.REJECTED.value,
+                    ArtifactKind.VANISHING.value,
+                ),
                 default=ArtifactKind.ERRORS.value,
             )
         ],
@@ -99,7 +111,9 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
     def start(self, request: Request, id: str) -> Response:
         """Start an import whose columns are matched"""
         self.also_needs("records:write")
-        return self._answer(imports.start(job=self.get_object(), actor=self.actor))
+        confirmed = self.validated(StartSerializer)["confirm_deletions"]
+        job = imports.start(job=self.get_object(), actor=self.actor, confirm_deletions=confirmed)
+        return self._answer(job)
 
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, id: str) -> Response:
@@ -125,7 +139,9 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
     def retry(self, request: Request, id: str) -> Response:
         """Take up a failed or cancelled job where it ended"""
         self.also_needs("records:write")
-        return self._answer(control.retry(job=self.get_object(), actor=self.actor))
+        confirmed = self.validated(StartSerializer)["confirm_deletions"]
+        job = control.retry(job=self.get_object(), actor=self.actor, confirm_deletions=confirmed)
+        return self._answer(job)
 
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, id: str) -> Response:
@@ -163,7 +179,7 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
     def errors_file(self, request: Request, id: str) -> FileResponse:
         """Download all errors, or the rejected rows"""
         self.also_needs("records:read")
-        artifact = downloads.problem_file(self.get_object(), self.parameters["kind"])
+        artifact = downloads.file_of(self.get_object(), self.parameters["kind"])
         downloads.note(artifact, self.actor)
         return file_response(artifact)
 

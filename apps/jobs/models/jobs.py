@@ -9,7 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from apps.jobs.models.queries import JobQuerySet
-from apps.jobs.statuses import FINISHED, WORKING, FileType, ImportMode, JobStatus, JobType
+from apps.jobs.statuses import FINISHED, WORKING, FileType, ImportMode, JobStatus, JobType, Repeats
 from apps.kernel.crypto.fields import EncryptedTextField
 from apps.kernel.leases import Leased
 from apps.kernel.models import Stamped, TimeOrdered
@@ -73,6 +73,19 @@ class Job(TimeOrdered, Stamped, Leased):
     batch_size = models.PositiveIntegerField(default=5_000, help_text="Rows per transaction.")
     skip_errors = models.BooleanField(default=True, help_text="Leave wrong rows out and import the others.")
     stop_on_error = models.BooleanField(default=False, help_text="Import nothing if any row is wrong.")
+    max_errors = models.PositiveIntegerField(
+        default=0, help_text="Stop after so many wrong rows; 0 for no limit."
+    )
+    repeats = models.CharField(max_length=5, choices=Repeats.choices, default=Repeats.LAST)
+    deletion_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="“Replace all” asks before it deletes more records than this."
+    )
+    deletion_percent = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="“Replace all” asks before it deletes a larger part of all records."
+    )
+    deletions_confirmed = models.BooleanField(
+        default=False, help_text="A person agreed to delete more than the limits."
+    )
     validate_before_import = models.BooleanField(default=True)
     dry_run = models.BooleanField(default=False, help_text="Check only: change nothing.")
     preserve_ids = models.BooleanField(

@@ -84,8 +84,12 @@ def cancel(*, job: Job, actor: Actor, reason: str = "") -> Job:
 
 
 @transaction.atomic
-def retry(*, job: Job, actor: Actor) -> Job:
-    """Take up a failed or cancelled job where it ended; after an undo from the first row, as a new run."""
+def retry(*, job: Job, actor: Actor, confirm_deletions: bool = False) -> Job:
+    """Take up a failed or cancelled job where it ended; after an undo from the first row, as a new run.
+
+    `confirm_deletions` agrees to what a “replace all” stopped for. A job that stopped after so many errors
+    goes on until there are as many again.
+    """
     before = job.status
     if before not in (JobStatus.FAILED, JobStatus.CANCELLED):
         raise RaceLost(
@@ -95,7 +99,13 @@ def retry(*, job: Job, actor: Actor) -> Job:
         raise NotReady(f"The columns of {job.number} are not matched yet.")
     if job.export_settings.get("has_password") and not job.export_password:
         raise NotReady(f"The password of {job.number} was forgotten when it ended. Order the export anew.")
-    also: dict[str, Any] = {"completed_at": None, "status_reason": ""}
+    also: dict[str, Any] = {
+        "completed_at": None,
+        "status_reason": "",
+        "checkpoint": {**job.checkpoint, "forgiven": job.failed_records},
+    }
+    if confirm_deletions:
+        also["deletions_confirmed"] = True
     if job.origin is not None and undoing.at_work(job.origin) is not None:
         raise NotReady(f"What {job.number} wrote is being taken back. Wait until that has ended.")
     if job.undone_at is not None or not job.processed_records:
@@ -106,7 +116,8 @@ def retry(*, job: Job, actor: Actor) -> Job:
     live.clear(job)
     set_off(job, **also)
     job.artifacts.filter(kind="source").update(expires_at=None)
-    _audit(job, actor, "retried", before)
+    confirmed: dict[str, Any] = {"deletions_confirmed": [False, True]} if confirm_deletions else {}
+    _audit(job, actor, "retried", before, **confirmed)
     return job
 
 

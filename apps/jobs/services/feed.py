@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from apps.jobs.formats import Cell, Row
+from apps.jobs.services.repeats import Places
 
 
 @dataclass(slots=True)
@@ -46,13 +47,18 @@ class Feed:
         stop_on_error: bool = False,
         extra: Callable[[Row], Cell] | None = None,
         on_wrong: Callable[[Row], None] | None = None,
+        places: Places | None = None,
+        handed: int = 0,
     ) -> None:
-        """`extra` makes one more cell for each row. With `on_wrong`, wrong rows go there and are not kept."""
+        """`extra` makes one more cell for each row. With `on_wrong`, wrong rows go there and are not kept.
+        `places` learns where the rows stood, counting from those that were `handed` out before."""
         self._rows = rows
         self._max_wrong = max_wrong
         self._stop_on_error = stop_on_error
         self._extra = extra
         self._on_wrong = on_wrong
+        self.places = Places() if places is None else places
+        self._handed = handed
         self._waiting: deque[Row] = deque()
         self._wrong = self._odd = 0  # counted by who reads
         self._wrong_settled = self._odd_settled = 0  # and by who settles
@@ -69,7 +75,7 @@ class Feed:
         return self._stopped
 
     def __iter__(self) -> Iterator[Sequence[Cell]]:
-        extra, waiting = self._extra, self._waiting
+        extra, waiting, note = self._extra, self._waiting, self.places.note
         while not self._stopped and self._wrong - self._wrong_settled < self._max_wrong:
             row = next(self._rows, None)
             if row is None:
@@ -90,6 +96,8 @@ class Feed:
                     continue
                 self._odd += 1
             waiting.append(row)
+            self._handed += 1
+            note(self._handed, row[0], row[1])
             yield row[2] if extra is None else [*row[2], extra(row)]
 
     def settle(self, handed: int) -> Settled:

@@ -17,18 +17,21 @@ from apps.jobs.errors import NotReady
 from apps.jobs.models import Job, RememberedMapping
 from apps.jobs.services import live, runs
 from apps.jobs.services.control import set_off
-from apps.jobs.statuses import JOB_TRANSITIONS, ImportMode, JobStatus
+from apps.jobs.services.deletions import Unconfirmed
+from apps.jobs.statuses import JOB_TRANSITIONS, ImportMode, JobStatus, Repeats
 from apps.kernel.background import enqueue
 from apps.kernel.errors import FieldError, InvalidInput
 from apps.kernel.states import move
 from apps.records.mapping import MappingSpec, suggest
 from apps.records.mapping import check as check_mapping
 from apps.records.mapping.sources import COLUMN_PREFIX
+from apps.records.mapping.spec import check_row_rules
 from apps.records.mapping.suggest import Suggestion, normalised
 from apps.tenants.models import validate_timezone
 from apps.tenants.principals import Actor
 
 MAX_BATCH = 50_000
+RULES = ("required_fields", "unique_fields", "custom_rules")
 OURS = frozenset({"_row", "_line", "_errors"})
 """Columns of our own files of rejected rows: they say what was wrong, and are no data."""
 
@@ -138,13 +141,21 @@ class Settings:
     timezone: str | None = None
     name: str | None = None
     description: str | None = None
+    max_errors: int | None = None
+    repeats: str | None = None
+    deletion_limit: int | None = None
+    deletion_percent: int | None = None
     required_fields: Sequence[str] | None = None
+    unique_fields: Sequence[str] | None = None
+    custom_rules: Sequence[Mapping[str, Any]] | None = None
     notifications: Mapping[str, Any] | None = None
 
-    def given(self) -> dict[str, Any]:
+    def given(self, job: Job) -> dict[str, Any]:
+        """The columns of the job that are to be written."""
         values = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) is not None}
-        if "required_fields" in values:
-            values["validation_rules"] = {"required_fields": list(values.pop("required_fields"))}
+        rules = {name: list(values.pop(name)) for name in RULES if name in values}
+        if rules:
+            values["validation_rules"] = {**job.validation_rules, **rules}
         if "notifications" in values:
             values["notifications"] = dict(values["notifications"])
         return values
@@ -165,7 +176,7 @@ def configure(
         raise NotReady("An export has no mapping.")
     if job.status != JobStatus.PENDING:
         raise NotReady(f"{job.number} is {job.get_status_display().lower()} and can no longer be changed.")
-    values = (settings or Settings()).given()
+    values = (settings or Settings()).given(job)
     errors = _wrong_settings(job, values)
     spec: MappingSpec | None = None
     if mapping is not None:
@@ -182,7 +193,7 @@ def configure(
         raise InvalidInput(errors[0].detail, errors=errors)
     if spec is not None:
         values |= {"field_mapping": spec.to_dict(), "configured_at": timezone.now()}
-    values |= {"report": {}, "checked_at": None}
+    values |= {"report": {}, "checked_at": None, "deletions_confirmed": False}
     with transaction.atomic():
         changed = Job.objects.filter(pk=job.pk, status=JobStatus.PENDING).update(
             **values, updated_at=timezone.now()
@@ -227,11 +238,18 @@ def _wrong_settings(job: Job, values: Mapping[str, Any]) -> list[FieldError]:
         except Exception:
             detail = f"“{str(values['timezone'])[:60]}” is no time zone such as Europe/Berlin."
             errors.append(FieldError("/timezone", "unknown_timezone", detail))
-    for name in values.get("validation_rules", {}).get("required_fields", ()):
-        if name not in job.dataset.fields_by_name:
-            errors.append(
-                FieldError("/required_fields", "unknown_field", f"The dataset has no field “{name[:60]}”.")
+    if values.get("repeats", job.repeats) not in Repeats.values:
+        known = ", ".join(Repeats.values)
+        errors.append(FieldError("/repeats", "invalid_choice", f"Choose one of {known}."))
+    if values.get("max_errors") and values.get("stop_on_error", job.stop_on_error):
+        errors.append(
+            FieldError(
+                "/max_errors", "contradiction", "Choose one: stop at the first wrong row, or after some."
             )
+        )
+    if not 0 <= (values.get("deletion_percent") or 0) <= 100:
+        errors.append(FieldError("/deletion_percent", "out_of_range", "A percentage is between 0 and 100."))
+    errors += _wrong_rules(job, values.get("validation_rules", {}))
     preserve = values.get("preserve_ids", job.preserve_ids)
     if not preserve and values.get("mode", job.mode) != ImportMode.CREATE:
         errors.append(
@@ -242,6 +260,24 @@ def _wrong_settings(job: Job, values: Mapping[str, Any]) -> list[FieldError]:
             )
         )
     return errors
+
+
+def _wrong_rules(job: Job, rules: Mapping[str, Any]) -> list[FieldError]:
+    errors = [
+        FieldError(f"/{place}", "unknown_field", f"The dataset has no field “{str(name)[:60]}”.")
+        for place in ("required_fields", "unique_fields")
+        for name in rules.get(place, ())
+        if name not in job.dataset.fields_by_name
+    ]
+    try:
+        read = MappingSpec.from_dict({"rules": rules.get("custom_rules", [])}).rules
+    except InvalidInput as error:
+        found = error.errors
+    else:
+        found = check_row_rules(read, job.dataset.fields)
+    return errors + [
+        FieldError(e.pointer.replace("/rules", "/custom_rules", 1), e.code, e.detail) for e in found
+    ]
 
 
 def _missing_targets(job: Job, spec: MappingSpec, values: Mapping[str, Any]) -> list[FieldError]:
@@ -279,17 +315,22 @@ def check(*, job: Job, actor: Actor) -> Job:
     return job
 
 
-def start(*, job: Job, actor: Actor) -> Job:
+def start(*, job: Job, actor: Actor, confirm_deletions: bool = False) -> Job:
     """Order the import; the mapping is remembered for files with the same header.
 
-    Raises NotReady while the columns are not matched, RaceLost if it was started already.
+    `confirm_deletions` agrees to delete more than the limits of a “replace all”. Raises NotReady while the
+    columns are not matched, Unconfirmed if the check found so many deletions, RaceLost if it was started
+    already.
     """
     _ready(job)
+    question = job.report.get("deletion_question", "")
+    if question and job.mode == ImportMode.REPLACE and not (confirm_deletions or job.dry_run):
+        raise Unconfirmed(f"{question} Look at the list, and confirm it to go on.")
     live.clear(job)
     with transaction.atomic():
         before = job.status
         runs.clear_problems(job)
-        set_off(job, **runs.ZERO_COUNTERS)
+        set_off(job, **runs.ZERO_COUNTERS, deletions_confirmed=confirm_deletions)
         job.artifacts.filter(kind="source").update(expires_at=None)
         _remember(job)
         entries.record(
@@ -301,6 +342,7 @@ def start(*, job: Job, actor: Actor) -> Job:
                 "status": [before, job.status],
                 "mode": [None, job.mode],
                 "dry_run": [None, job.dry_run],
+                **({"deletions_confirmed": [False, True]} if confirm_deletions else {}),
             },
         )
     return job

@@ -14,13 +14,15 @@ from apps.jobs.formats import Row
 from apps.jobs.formats import Severity as ReadSeverity
 from apps.jobs.models import Job, JobError, Rejection
 from apps.jobs.models.problems import KEPT
+from apps.jobs.services import repeats
 from apps.jobs.services.feed import Settled
 from apps.jobs.statuses import Severity
 from apps.records.mapping import RowProblem
 from apps.records.models import Dataset
+from apps.records.services.upsert import BatchOutcome
 
 MASK = "***"
-DUPLICATES = ("already_exists", "not_unique")
+DUPLICATES = ("already_exists", "not_unique", repeats.CODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Problem:
 class Judged:
     """What is wrong with the rows of a batch.
 
-    `wrong` holds the numbers of the rows that were left out for it, `skipped` of those that a person skipped.
+    `wrong` holds the numbers of the rows that were left out for it, `skipped` of those that are right but
+    were passed over on purpose.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -70,10 +73,11 @@ class Judge:
         self._field_of = {column: name for name, column in sources.items()}
         self._sensitive = {f.name for f in dataset.fields if f.sensitive}
 
-    def judge(self, settled: Settled, found: Sequence[RowProblem], first_row: int) -> Judged:
-        """All problems of a batch, in the file's order; `first_row` is upsert's number of its first row."""
+    def judge(self, settled: Settled, outcome: BatchOutcome) -> Judged:
+        """All problems of a batch, in the file's order."""
         judged = Judged()
-        if not found and not settled.has_problems:
+        found, first_row = outcome.problems, outcome.first_row
+        if not (found or outcome.warnings or outcome.skipped or settled.has_problems):
             return judged
         by_row: dict[int, list[Problem]] = {}
         for row in settled.rows:
@@ -88,6 +92,10 @@ class Judge:
             row = settled.good[problem.row - first_row]
             judged.wrong.add(row.number)
             by_row.setdefault(row.number, []).append(self._mapped(problem, row))
+        for problem in [*outcome.warnings, *outcome.skipped]:
+            row = settled.good[problem.row - first_row]
+            by_row.setdefault(row.number, []).append(self._mapped(problem, row, Severity.WARNING))
+        judged.skipped |= {settled.good[problem.row - first_row].number for problem in outcome.skipped}
         for row in settled.rows:
             judged.problems += by_row.get(row.number, ())
         return judged
@@ -106,7 +114,7 @@ class Judge:
                 Severity.ERROR if problem.severity is ReadSeverity.ERROR else Severity.WARNING,
             )
 
-    def _mapped(self, problem: RowProblem, row: Row) -> Problem:
+    def _mapped(self, problem: RowProblem, row: Row, severity: str = Severity.ERROR) -> Problem:
         column = problem.column
         if not column or column == problem.field:
             column = self._column_of.get(problem.field, column)
@@ -118,6 +126,7 @@ class Judge:
             problem.value[:200],
             problem.code,
             problem.message[:500],
+            severity,
         )
 
 

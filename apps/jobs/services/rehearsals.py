@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -15,14 +16,15 @@ from django.utils import timezone
 
 from apps.jobs.errors import RunFailed
 from apps.jobs.formats import Cell, Row
-from apps.jobs.models import Job
+from apps.jobs.models import Job, JobArtifact
 from apps.jobs.models.problems import KEPT
-from apps.jobs.services import corrected, findings, live, storage
+from apps.jobs.services import corrected, deletions, files, findings, live, storage
 from apps.jobs.services.feed import Feed, Settled
-from apps.jobs.services.plans import actor_of, plan
+from apps.jobs.services.plans import actor_of, plan, watch
 from apps.jobs.services.problems import MASK, Judge, Judged, Problem
+from apps.jobs.statuses import Severity
 from apps.records.fields import display
-from apps.records.models import Dataset
+from apps.records.models import Dataset, Record
 from apps.records.services.upsert import BatchOutcome, Mode, UpsertStopped, upsert
 
 GROUPS = 200
@@ -54,6 +56,9 @@ class Rehearsal:
     last_problems: deque[Problem] = field(default_factory=lambda: deque(maxlen=KEPT))
     found: findings.Findings = field(default_factory=findings.Findings)
     deletion_skipped: bool = False
+    deletion_question: str = ""
+    vanishing: list[JobArtifact] = field(default_factory=list)
+    max_errors: int = 0
     in_parts: bool = False
     seconds: float = 0.0
 
@@ -109,6 +114,8 @@ class Rehearsal:
             "blank": self.blank,
             **self.counts,
             "deletion_skipped": self.deletion_skipped,
+            "deletion_question": self.deletion_question,
+            "stops_after_errors": self.max_errors if 0 < self.max_errors <= self.wrong else 0,
             "in_parts": self.in_parts,
             "groups": sorted(groups, key=_prominence),
             "samples": [sample for name in SHOWN_OPERATIONS for sample in self.samples.get(name, ())],
@@ -148,11 +155,26 @@ def _part(job: Job) -> int | None:
 def rehearse(job: Job, *, stop_on_error: bool = False, check: Callable[[], None] = lambda: None) -> Rehearsal:
     """Run the import of the whole file and roll it back. `check` is called between batches and may raise.
 
-    Raises FormatError, NotReady, Cancelled; with `stop_on_error` RunFailed at the first wrong row.
+    Raises FormatError, NotReady, Cancelled; with `stop_on_error` RunFailed at the first wrong row. What a
+    “replace all” would delete is stored as a file, for the caller to keep.
     """
     began = time.monotonic()
-    found = Rehearsal()
-    with storage.opened(job.file_path) as file:
+    files.remove(job, "vanishing")
+    with contextlib.closing(deletions.Vanishing(job)) as vanishing:
+        found = _rehearse(job, stop_on_error, check, vanishing)
+        if found.counts["deleted"]:
+            _, alive = deletions.unseen(job)
+            found.deletion_question = deletions.question(job, deleted=found.counts["deleted"], of=alive)
+            found.vanishing = vanishing.kept()
+    found.seconds = time.monotonic() - began
+    return found
+
+
+def _rehearse(
+    job: Job, stop_on_error: bool, check: Callable[[], None], vanishing: deletions.Vanishing
+) -> Rehearsal:
+    found = Rehearsal(max_errors=job.max_errors)
+    with contextlib.ExitStack() as stack, storage.opened(job.file_path) as file:
         table = corrected.open_job(job, file)
         planned = plan(job, table.names)
         judge = Judge(job.dataset, planned.sources)
@@ -163,7 +185,7 @@ def rehearse(job: Job, *, stop_on_error: bool = False, check: Callable[[], None]
             with noting:
                 found.rows += 1
                 settled = Settled([row])
-                found.add(settled, judge.judge(settled, (), 0), ahead=True)
+                found.add(settled, judge.judge(settled, BatchOutcome(0)), ahead=True)
 
         feed = Feed(
             table.rows, max_wrong=1, stop_on_error=stop_on_error, extra=planned.extra, on_wrong=on_wrong
@@ -173,7 +195,10 @@ def rehearse(job: Job, *, stop_on_error: bool = False, check: Callable[[], None]
             settled = feed.settle(outcome.rows)
             with noting:
                 found.rows += len(settled.rows)
-                found.add(settled, judge.judge(settled, outcome.problems, outcome.first_row))
+                found.add(settled, judge.judge(settled, outcome))
+            if outcome.removed:
+                vanishing.add(outcome.removed)
+                _keep_removed(found, job.dataset, outcome.removed)
             for name in COUNTS:
                 found.counts[name] += getattr(outcome, name)
             _keep_samples(found, job.dataset, outcome, settled)
@@ -184,6 +209,9 @@ def rehearse(job: Job, *, stop_on_error: bool = False, check: Callable[[], None]
 
         part = _part(job)
         first_row = 1
+        examine = watch(job, planned, feed.places)
+        if examine is not None:
+            stack.enter_context(contextlib.closing(examine))
         try:
             while True:
                 result = upsert(
@@ -200,6 +228,7 @@ def rehearse(job: Job, *, stop_on_error: bool = False, check: Callable[[], None]
                     first_row=first_row,
                     timezone=job.timezone or None,
                     on_batch=on_batch,
+                    examine=examine,
                 )
                 first_row += result.rows
                 if part is None or feed.is_exhausted or not result.rows:
@@ -207,16 +236,15 @@ def rehearse(job: Job, *, stop_on_error: bool = False, check: Callable[[], None]
                 found.in_parts = True
         except UpsertStopped as stop:
             settled = feed.settle(stop.outcome.rows)
-            judged = judge.judge(settled, stop.outcome.problems, stop.outcome.first_row)
-            raise stopped(judged.problems[0], judged) from None
+            judged = judge.judge(settled, stop.outcome)
+            raise stopped(judged) from None
         if feed.stopped_at is not None:
-            judged = judge.judge(Settled([feed.stopped_at]), (), 0)
-            raise stopped(judged.problems[0], judged)
+            judged = judge.judge(Settled([feed.stopped_at]), BatchOutcome(0))
+            raise stopped(judged)
     found.blank = table.blank_rows
     found.deletion_skipped = Mode(job.mode) is Mode.REPLACE and (result.deletion_skipped or found.wrong > 0)
     if found.deletion_skipped:
         found.counts["deleted"] = 0
-    found.seconds = time.monotonic() - began
     return found
 
 
@@ -230,7 +258,8 @@ class StoppedOnError(RunFailed):
         self.judged = judged
 
 
-def stopped(first: Problem, judged: Judged) -> StoppedOnError:
+def stopped(judged: Judged) -> StoppedOnError:
+    first = next(problem for problem in judged.problems if problem.severity == Severity.ERROR)
     where = f"Row {first.row:,} (line {first.line:,})" if first.line else f"Row {first.row:,}"
     return StoppedOnError(f"{where}: {first.message} Nothing was imported.", judged)
 
@@ -251,6 +280,13 @@ def _keep_samples(found: Rehearsal, dataset: Dataset, outcome: BatchOutcome, set
                 "fields": _differences(dataset, sample.before, sample.after),
             }
         )
+
+
+def _keep_removed(found: Rehearsal, dataset: Dataset, removed: Sequence[Record]) -> None:
+    kept = found.samples.setdefault("deleted", [])
+    for record in removed[: SAMPLES_PER_OPERATION - len(kept)]:
+        fields = _differences(dataset, record.data, {})
+        kept.append({"row": 0, "line": 0, "operation": "deleted", "key": record.key, "fields": fields})
 
 
 def _differences(

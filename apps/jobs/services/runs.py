@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from django.db import transaction
@@ -16,14 +17,17 @@ from django.utils import timezone
 from apps.jobs.errors import RunFailed
 from apps.jobs.formats import Table
 from apps.jobs.models import Cause, Job, JobError, Rejection
-from apps.jobs.services import corrected, files, findings, live, problems, rehearsals, storage
+from apps.jobs.services import corrected, deletions, files, findings, live, problems, rehearsals, storage
 from apps.jobs.services.feed import Feed, Settled
-from apps.jobs.services.plans import Plan, actor_of, plan
+from apps.jobs.services.plans import Plan, actor_of, plan, watch
 from apps.jobs.services.problems import Judge, Judged
 from apps.jobs.services.rehearsals import StoppedOnError, rehearse, stopped
+from apps.jobs.services.repeats import Places
 from apps.jobs.statuses import JobStatus
 from apps.kernel.leases import fenced_update
+from apps.records.mapping import compile_mapping
 from apps.records.models import SeenRecord
+from apps.records.services.lookups import Finder
 from apps.records.services.upsert import BatchOutcome, Mode, UpsertStopped, upsert
 
 TRUST_POSITION_ABOVE = 4 * 2**20
@@ -65,10 +69,14 @@ def run(job: Job, *, out_of_time: Callable[[], bool], check: Callable[[], None])
     with storage.opened(job.file_path) as file:
         table = corrected.open_job(job, file, skip_rows=job.settled_rows())
         at_work = _Import(job, table, plan(job, table.names), out_of_time, check)
-        at_work.import_rows()
-        if not at_work.feed.is_exhausted:
-            return False
-        at_work.remove_unseen()
+        try:
+            at_work.remember_settled()
+            at_work.import_rows()
+            if not at_work.feed.is_exhausted:
+                return False
+            at_work.remove_unseen()
+        finally:
+            at_work.close()
     if not job.total_is_exact or job.total_records != job.processed_records:
         fenced_update(job, total_records=job.processed_records, total_is_exact=True)
     return True
@@ -91,10 +99,50 @@ class _Import:
         self.judge = Judge(job.dataset, planned.sources)
         self.out_of_time = out_of_time
         self.check = check
-        self.feed = Feed(
-            table.rows, max_wrong=job.batch_size, stop_on_error=job.stop_on_error, extra=planned.extra
-        )
         self.handed = int(job.checkpoint.get("handed", 0))
+        places = Places()
+        self.feed = Feed(
+            table.rows,
+            max_wrong=job.batch_size,
+            stop_on_error=job.stop_on_error,
+            extra=planned.extra,
+            places=places,
+            handed=self.handed,
+        )
+        self.watch = watch(job, planned, places)
+        self.clock = time.monotonic()
+
+    def close(self) -> None:
+        if self.watch is not None:
+            self.watch.close()
+
+    def remember_settled(self) -> None:
+        """Before going on in the middle of a file: look once more at the rows that are settled, so that one
+        that repeats them is found as in a run that was never interrupted."""
+        job, settled = self.job, self.job.settled_rows()
+        if self.watch is None or not settled:
+            return
+        mapper = compile_mapping(
+            job.dataset.fields,
+            self.plan.spec,
+            columns=self.plan.columns,
+            timezone=job.timezone or job.organization.timezone,
+        )
+        finder = Finder(job.organization)
+        with storage.opened(job.file_path) as file:
+            table = corrected.open_job(job, file)
+            before = Feed(
+                islice(table.rows, settled),
+                max_wrong=settled + 1,
+                extra=self.plan.extra,
+                places=self.feed.places,
+            )
+            rows, number = iter(before), 1
+            while part := list(islice(rows, job.batch_size)):
+                self.check()
+                before.settle(len(part))
+                self.watch(mapper.map_rows(part, number, lookup=finder))
+                number += len(part)
         self.clock = time.monotonic()
 
     def import_rows(self) -> None:
@@ -104,12 +152,28 @@ class _Import:
                 self._upsert(self.feed)
             except UpsertStopped as stop:
                 settled = self.feed.settle(stop.outcome.rows)
-                judged = self.judge.judge(settled, stop.outcome.problems, stop.outcome.first_row)
+                judged = self.judge.judge(settled, stop.outcome)
                 raise self._stopped(judged) from None
             if self.feed.stopped_at is not None:
-                raise self._stopped(self.judge.judge(Settled([self.feed.stopped_at]), (), 0))
+                raise self._stopped(self.judge.judge(Settled([self.feed.stopped_at]), BatchOutcome(0)))
             with transaction.atomic():  # wrong rows that no good row followed
                 self._on_batch(BatchOutcome(first_row=self.handed + 1), only_if_rows=True)
+            self._refuse_more_errors()
+
+    def _refuse_more_errors(self) -> None:
+        """End the run where so many rows were wrong as the job allows; what was imported before stays.
+
+        Raised before a further batch is written, or after the last.
+        """
+        job = self.job
+        wrong = job.failed_records - int(job.checkpoint.get("forgiven", 0))
+        if job.max_errors and wrong >= job.max_errors:
+            raise RunFailed(
+                f"{wrong:,} {'row was' if wrong == 1 else 'rows were'} wrong, and the job stops after "
+                f"{job.max_errors:,}. The {job.successful_records:,} right rows before row "
+                f"{job.current_record + 1:,} were imported. Correct the file and upload it again: what is "
+                "imported already is left as it is."
+            )
 
     def remove_unseen(self) -> None:
         """“Replace all”: delete what no row named, unless a row was wrong.
@@ -122,7 +186,21 @@ class _Import:
             return
         if job.origin_id is None or not SeenRecord.objects.filter(origin_id=job.origin_id).exists():
             return
+        self._confirm_deletions()
         self._upsert(())
+
+    def _confirm_deletions(self) -> None:
+        """Count once more what would be deleted: the dataset may have grown since the check."""
+        job = self.job
+        if job.deletions_confirmed or job.checkpoint.get("deleting"):
+            return
+        deleted, alive = deletions.unseen(job)
+        if question := deletions.question(job, deleted=deleted, of=alive):
+            raise RunFailed(
+                f"{question} Nothing was deleted; the rows of the file were imported. Confirm the deletions "
+                "and retry the job to go on."
+            )
+        fenced_update(job, checkpoint={**job.checkpoint, "deleting": True})
 
     def _upsert(self, rows: Any) -> None:
         job = self.job
@@ -140,10 +218,11 @@ class _Import:
             timezone=job.timezone or None,
             on_batch=self._on_batch,
             allow_deletion=rows == (),
+            examine=self.watch,
         )
 
     def _stopped(self, judged: Judged) -> StoppedOnError:
-        error = stopped(judged.problems[0], judged)
+        error = stopped(judged)
         if self.job.successful_records:
             error.detail = error.detail.removesuffix("Nothing was imported.") + (
                 f"{self.job.successful_records:,} rows before it had been imported, because other records "
@@ -155,10 +234,12 @@ class _Import:
         """In the batch's transaction: errors, counters, checkpoint."""
         self.check()
         job = self.job
+        if not outcome.removed:
+            self._refuse_more_errors()
         settled = self.feed.settle(outcome.rows)
         if only_if_rows and not settled.rows:
             return
-        judged = self.judge.judge(settled, outcome.problems, outcome.first_row)
+        judged = self.judge.judge(settled, outcome)
         problems.store(job, settled, judged)
         now = time.monotonic()
         rows, wrong, skipped = len(settled.rows), len(judged.wrong), len(judged.skipped)
@@ -221,15 +302,24 @@ def _verify(job: Job, check: Callable[[], None]) -> None:
     found = None
     if job.stop_on_error:
         found = rehearse(job, stop_on_error=True, check=check)
-    elif job.validate_before_import and job.checked_at is None:
+    elif job.checked_at is None and (job.validate_before_import or _asks_before_deleting(job)):
         found = rehearse(job, check=check)
         if found.rows and found.wrong == found.rows - found.skipped:
             first = found.last_problems[0].message if found.last_problems else ""
             raise RunFailed(
                 f"Every row of the file is wrong, so nothing was imported. The first problem: {first}"
             )
-    report = {"report": found.report(), "checked_at": timezone.now()} if found is not None else {}
-    fenced_update(job, checkpoint={**job.checkpoint, "verified": True}, **report)
+    if found is not None:
+        with transaction.atomic():
+            files.keep(found.vanishing)
+            fenced_update(job, report=found.report(), checked_at=timezone.now())
+    if _asks_before_deleting(job) and (question := job.report.get("deletion_question")):
+        raise RunFailed(f"{question} Nothing was imported. Confirm the deletions and retry the job.")
+    fenced_update(job, checkpoint={**job.checkpoint, "verified": True})
+
+
+def _asks_before_deleting(job: Job) -> bool:
+    return job.mode == Mode.REPLACE and not job.deletions_confirmed
 
 
 def _rehearse_only(job: Job, check: Callable[[], None]) -> None:
@@ -254,6 +344,7 @@ def _rehearse_only(job: Job, check: Callable[[], None]) -> None:
             **{f"{name}_count": count for name, count in found.counts.items()},
         )
         keep_last_problems(job, found)
+        files.keep(found.vanishing)
     live.clear(job)
 
 

@@ -14,7 +14,7 @@ from apps.jobs.formats import Row
 from apps.jobs.formats import Severity as ReadSeverity
 from apps.jobs.formats.tables import CellProblem
 from apps.jobs.models import Cause, Correction, Job
-from apps.jobs.services import corrected, corrections, imports, rowsets
+from apps.jobs.services import corrected, corrections, imports, repeats, rowsets
 from apps.jobs.services.feed import Settled
 from apps.jobs.services.plans import plan
 from apps.jobs.services.problems import Judge, Problem, Rejected
@@ -22,8 +22,9 @@ from apps.jobs.statuses import CorrectionKind
 from apps.kernel.errors import HubError
 from apps.records.mapping import compile_mapping
 from apps.records.services.lookups import Finder
+from apps.records.services.upsert import BatchOutcome
 
-ALONE = frozenset({"already_exists", "not_unique", "duplicate_key"})
+ALONE = frozenset({"already_exists", "not_unique", repeats.CODE})
 
 
 @dataclass(slots=True)
@@ -117,10 +118,10 @@ class _Bench:
 
     def _problems(self, row: Row) -> list[Problem]:
         if row.is_wrong:
-            return self.judge.judge(Settled([row], []), (), 1).problems
+            return self.judge.judge(Settled([row], []), BatchOutcome(1)).problems
         values = list(row.values) if self.row_id is None else [*row.values, self.row_id(row)]
         try:
             found = self.mapper.map_row(values, lookup=self.finder)[1]
         except HubError as error:
             return [Problem(row.number, row.line, "", "", "", error.code, error.detail)]
-        return self.judge.judge(Settled([row], [row]), found, 1).problems
+        return self.judge.judge(Settled([row], [row]), BatchOutcome(1, problems=found)).problems

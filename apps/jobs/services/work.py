@@ -107,6 +107,7 @@ def _validate(job: Job) -> None:
             total_records=found.rows, total_is_exact=True,
         )  # fmt: skip
         runs.keep_last_problems(job, found)
+        files.keep(found.vanishing)
         move(job, JobStatus.PENDING, JOB_TRANSITIONS)
     live.clear(job)
 

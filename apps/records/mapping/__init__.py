@@ -5,6 +5,8 @@ from __future__ import annotations
 from apps.records.mapping.batch import MappedBatch, RowProblem, present
 from apps.records.mapping.canonical import canonical_json, content_hash
 from apps.records.mapping.compiler import CompiledMapper, Lookup, compile_mapping
+from apps.records.mapping.expressions import FUNCTIONS as RULE_FUNCTIONS
+from apps.records.mapping.expressions import CompiledRule, Expression, ExpressionRefused, RowRule
 from apps.records.mapping.pipes import Pipe, PipeRefused, Step, pipe_to_list, pipe_to_text, read_pipe
 from apps.records.mapping.rules import Rule
 from apps.records.mapping.spec import FieldMapping, MappingSpec, check
@@ -12,8 +14,12 @@ from apps.records.mapping.suggest import SuggestedMapping, Suggestion, suggest
 from apps.records.mapping.transforms import TRANSFORMS, Transform
 
 __all__ = [
+    "RULE_FUNCTIONS",
     "TRANSFORMS",
     "CompiledMapper",
+    "CompiledRule",
+    "Expression",
+    "ExpressionRefused",
     "FieldMapping",
     "Lookup",
     "MappedBatch",
@@ -21,6 +27,7 @@ __all__ = [
     "Pipe",
     "PipeRefused",
     "RowProblem",
+    "RowRule",
     "Rule",
     "Step",
     "SuggestedMapping",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, NamedTuple
 
 
@@ -29,7 +30,8 @@ class MappedBatch:
     `rows`, `values`, `present` and `missing` run in parallel, one entry per good row: its ordinal number, its
     canonical values, these without nulls, and the required fields that the source did not have at all, which
     matters if a record is to be created. A value of null says that the source was blank; what the source did
-    not have is not in `values`.
+    not have is not in `values`. `warnings` are about good rows, `skipped` about rows that are right, but not
+    wanted.
     """
 
     rows: list[int] = field(default_factory=list)
@@ -37,6 +39,15 @@ class MappedBatch:
     present: list[dict[str, Any]] = field(default_factory=list)
     missing: list[Sequence[str]] = field(default_factory=list)
     problems: list[RowProblem] = field(default_factory=list)
+    warnings: list[RowProblem] = field(default_factory=list)
+    skipped: list[RowProblem] = field(default_factory=list)
+
+    def leave_out(self, numbers: Collection[int]) -> None:
+        """Take rows out of the good ones, by their numbers."""
+        if numbers:
+            kept = [number not in numbers for number in self.rows]
+            for rows in (self.rows, self.values, self.present, self.missing):
+                rows[:] = compress(rows, kept)  # type: ignore[arg-type]
 
 
 def present(values: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from apps.kernel.errors import FieldError, InvalidInput
 from apps.records.fields import FIELD_TYPES, Field, ValueProblem, clean, is_blank, shown
 from apps.records.mapping.batch import MappedBatch, RowProblem
 from apps.records.mapping.codegen import FieldPlan, RowPlan, Slow, generate
+from apps.records.mapping.expressions import CompiledRule, apply_rules
 from apps.records.mapping.rules import Check, compile_rule
 from apps.records.mapping.sources import COLUMN_PREFIX, Source, compile_source
 from apps.records.mapping.spec import FieldMapping, MappingSpec, check
@@ -80,6 +81,7 @@ class CompiledMapper:
         lookups: Sequence[LookupPlan],
         steps: Sequence[BoundStep],
         defaults: Mapping[str, Any],
+        rules: Sequence[CompiledRule] = (),
     ) -> None:
         self.fields = tuple(fields)
         self.spec = spec
@@ -89,6 +91,7 @@ class CompiledMapper:
         self.targets = tuple(item.field.name for item in plan.fields)
         self._lookups = lookups
         self._steps = steps
+        self._rules = rules
         self._run, self.source_code = generate(plan)
 
     @property
@@ -108,6 +111,8 @@ class CompiledMapper:
         self._run(
             rows, start, batch.rows, batch.values, batch.present, batch.missing, batch.problems, applied
         )
+        if self._rules:
+            apply_rules(self._rules, batch)
         return batch
 
     def map_row(
@@ -126,12 +131,18 @@ class CompiledMapper:
         for stage in range(1 + max(plan.stage for plan in self._lookups)):
             plans = [plan for plan in self._lookups if plan.stage == stage]
             wanted: dict[tuple[str, str], set[str]] = {}
+            needed: dict[tuple[str, str], set[str]] = {}
             for plan in plans:
                 values = plan.wanted(rows, applied)
                 wanted.setdefault((plan.dataset, plan.field), set()).update(values)
+                if plan.creates:
+                    needed.setdefault((plan.dataset, plan.field), set()).update(values)
             found = {
                 place: dict(lookup(*place, values)) if values else {} for place, values in wanted.items()
             }
+            for place, values in needed.items():
+                if (missing := values - found[place].keys()) and (create := getattr(lookup, "create", None)):
+                    found[place].update(create(*place, missing))
             for plan in plans:
                 applied[plan.number] = by_number[plan.number].with_table(found[plan.dataset, plan.field])
         return applied
@@ -186,6 +197,9 @@ class _Compilation:
             lookups=self.lookups,
             steps=self.steps,
             defaults=self.defaults,
+            rules=[CompiledRule(rule, tuple(self.fields.values())) for rule in self.spec.rules]
+            if self.spec is not None
+            else (),
         )
 
     def _defaults(self) -> dict[str, Any]:

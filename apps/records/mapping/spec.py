@@ -9,6 +9,7 @@ from typing import Any
 from apps.kernel.errors import FieldError, InvalidInput
 from apps.records.fields import Field
 from apps.records.fields.definition import escape
+from apps.records.mapping.expressions import MAX_RULES, CompiledRule, ExpressionRefused, RowRule
 from apps.records.mapping.pipes import Pipe, PipeRefused, Step, pipe_to_list, read_pipe
 from apps.records.mapping.rules import Rule, compile_rule, constant_value
 from apps.records.mapping.sources import SourceRefused, compile_source
@@ -42,14 +43,22 @@ class FieldMapping:
 
 @dataclass(frozen=True, slots=True)
 class MappingSpec:
-    """A whole mapping. `unmapped` says what becomes of source columns that no field uses."""
+    """A whole mapping. `unmapped` says what becomes of source columns that no field uses; `rules` are about
+    whole rows."""
 
     fields: tuple[FieldMapping, ...] = ()
     unmapped: str = "ignore"
+    rules: tuple[RowRule, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON data, without what is left at its default."""
-        return {"fields": [_field_to_dict(item) for item in self.fields], "unmapped": self.unmapped}
+        data: dict[str, Any] = {
+            "fields": [_field_to_dict(item) for item in self.fields],
+            "unmapped": self.unmapped,
+        }
+        if self.rules:
+            data["rules"] = [rule.to_dict() for rule in self.rules]
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> MappingSpec:
@@ -95,11 +104,41 @@ class _Reading:
         if unmapped not in UNMAPPED:
             self.wrong("/unmapped", "invalid_option", "“unmapped” must be ignore or error.")
         if isinstance(data, Mapping):
-            for key in data.keys() - {"fields", "unmapped"}:
+            for key in data.keys() - {"fields", "unmapped", "rules"}:
                 self.wrong(f"/{escape(str(key))}", "unknown_option", f"“{key}” is no option of a mapping.")
+        rules = self.row_rules(data.get("rules") if isinstance(data, Mapping) else None)
         if self.errors:
             raise InvalidInput(self.errors[0].detail, errors=self.errors)
-        return MappingSpec(fields, unmapped)
+        return MappingSpec(fields, unmapped, rules)
+
+    def row_rules(self, given: Any) -> tuple[RowRule, ...]:
+        """Rules about whole rows: objects with `check`, `message`, `severity` and `field`, or texts."""
+        if given is None:
+            return ()
+        if not isinstance(given, list | tuple) or len(given) > MAX_RULES:
+            self.wrong("/rules", "invalid_rules", f"Rules are a list of at most {MAX_RULES} objects.")
+            return ()
+        rules = []
+        for number, item in enumerate(given):
+            entry = {"check": item} if isinstance(item, str) else item
+            if (
+                not isinstance(entry, Mapping)
+                or not isinstance(entry.get("check"), str)
+                or entry.keys() - {"check", "message", "severity", "field"}
+                or not all(isinstance(value, str) for value in entry.values())
+            ):
+                detail = "A rule is an object with the texts check, message, severity and field."
+                self.wrong(f"/rules/{number}", "invalid_rule", detail)
+                continue
+            rules.append(
+                RowRule(
+                    entry["check"].strip(),
+                    entry.get("message", "").strip()[:300],
+                    entry.get("severity") or "error",
+                    entry.get("field", ""),
+                )
+            )
+        return tuple(rules)
 
     def one(self, item: Any, pointer: str) -> FieldMapping:
         if not isinstance(item, Mapping):
@@ -178,6 +217,17 @@ def check(
             errors += _check_values(item, pointer, target)
     if spec.unmapped not in UNMAPPED:
         errors.append(FieldError("/unmapped", "invalid_option", "“unmapped” must be ignore or error."))
+    return errors + check_row_rules(spec.rules, dataset_fields)
+
+
+def check_row_rules(rules: Sequence[RowRule], dataset_fields: Sequence[Field]) -> list[FieldError]:
+    """What keeps rules about whole rows from working with these fields."""
+    errors: list[FieldError] = []
+    for number, rule in enumerate(rules):
+        try:
+            CompiledRule(rule, dataset_fields)
+        except ExpressionRefused as problem:
+            errors.append(FieldError(f"/rules/{number}", "invalid_rule", f"Rule {number + 1}: {problem}"))
     return errors
 
 

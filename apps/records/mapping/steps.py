@@ -122,6 +122,7 @@ class LookupPlan:
     field: str
     extract: Callable[[Any], Any]
     before: tuple[BoundStep, ...]
+    creates: bool = False
 
     def wanted(self, rows: Sequence[Any], lookups: Sequence[Callable[[Any], Any]]) -> set[str]:
         """The values of all rows. Rows that fail on the way are left to the run itself."""
@@ -154,6 +155,7 @@ def plan_lookups(steps: Sequence[BoundStep], extract: Callable[[Any], Any]) -> l
                     parameters["field"],
                     extract,
                     tuple(steps[:position]),
+                    parameters.get("missing") == "create",
                 )
             )
     return plans

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from apps.kernel.errors import FieldError, InvalidInput
 from apps.records.fields import FIELD_TYPES, ValueProblem
 from apps.records.models import Dataset
 from apps.records.services import bulk
+from apps.records.services.outcomes import UpsertResult
 from apps.tenants.models import Organization
+
+Create = Callable[[Dataset, list[dict[str, Any]]], UpsertResult]
 
 
 class Finder:
     """Answers `(dataset, field, values)` with the key of the record with each value, in one organization."""
 
-    def __init__(self, organization: Organization) -> None:
+    def __init__(self, organization: Organization, create: Create | None = None) -> None:
+        """`create` writes the records that a mapping wants made where they are missing."""
         self.organization = organization
+        self._create_rows = create
         self._datasets: dict[str, Dataset] = {}
 
     def __call__(self, slug: str, field: str, values: Collection[str]) -> Mapping[str, Any]:
@@ -34,6 +39,35 @@ class Finder:
                 errors=[FieldError("/lookup", "not_indexed", "Choose an indexed or unique field.")],
             )
         return found
+
+    def create(self, slug: str, field: str, values: Collection[str]) -> Mapping[str, Any]:
+        """The keys of new records with these values, or why there cannot be one.
+
+        The value also becomes the key and the title, where the new record needs them and has none.
+        """
+        dataset = self._dataset(slug)
+        name = field or dataset.key_field
+        also = [
+            n
+            for n in (dataset.key_field, dataset.title_field)
+            if n and n != name and (n == dataset.key_field or dataset.fields_by_name[n].required)
+        ]
+        texts = sorted(values)
+        if self._create_rows is None:  # only foretold
+            return {text: text for text in texts}
+        rows = [dict.fromkeys([name, *also], text) for text in texts]
+        result = self._create_rows(dataset, rows)
+        made: dict[str, Any] = dict(self(slug, field, values))
+        for problem in result.problems:
+            made.setdefault(
+                texts[problem.row - 1],
+                ValueProblem(
+                    "reference_not_created",
+                    f"There is no record “{texts[problem.row - 1]}” in “{slug}”, and none could be made: "
+                    f"{problem.message}",
+                ),
+            )
+        return made
 
     def _dataset(self, slug: str) -> Dataset:
         if slug not in self._datasets:

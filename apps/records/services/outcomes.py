@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from apps.kernel.errors import TerminalError
 from apps.records.mapping import RowProblem
-from apps.records.models import Origin
+from apps.records.models import Origin, Record
 
 KEPT_PROBLEMS = 1000
 KEPT_SAMPLES = 20
@@ -50,7 +51,11 @@ class Sample:
 
 @dataclass(slots=True)
 class BatchOutcome:
-    """What became of one batch. `failed` counts rows; a row may have several problems."""
+    """What became of one batch. `failed` counts rows; a row may have several problems.
+
+    `warnings` are about rows that were written, `skipped` about rows that were right, but not wanted;
+    `removed` are the records that a "replace all" deleted.
+    """
 
     first_row: int
     rows: int = 0
@@ -61,6 +66,9 @@ class BatchOutcome:
     deleted: int = 0
     failed: int = 0
     problems: list[RowProblem] = field(default_factory=list)
+    warnings: list[RowProblem] = field(default_factory=list)
+    skipped: list[RowProblem] = field(default_factory=list)
+    removed: Sequence[Record] = ()
     samples: list[Sample] = field(default_factory=list)
 
     @property

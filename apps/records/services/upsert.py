@@ -40,6 +40,7 @@ __all__ = ["BatchOutcome", "LinkSource", "Mode", "UpsertResult", "UpsertStopped"
 BATCH = 10_000
 PACKED_FROM = 100  # rows of a batch from which it is worth packing them before it is known that they are new
 OnBatch = Callable[[BatchOutcome], None]
+Examine = Callable[[MappedBatch], None]
 _CSVReader = type(csv.reader(()))
 
 
@@ -69,6 +70,7 @@ def upsert(
     timezone: str | None = None,
     on_batch: OnBatch | None = None,
     allow_deletion: bool = True,
+    examine: Examine | None = None,
 ) -> UpsertResult:
     """Write rows into a dataset; returns the sums, the origin and the first problems.
 
@@ -76,8 +78,9 @@ def upsert(
     dataset's field names. A wrong row is reported, with every wrong value, and left out; with `stop_on_error`
     it rolls its batch back and raises UpsertStopped. With `overwrite` off only blanks are filled. A `dry_run`
     is the same run, rolled back: it leaves the database as it was. Mode REPLACE finally deletes the records
-    that no row named, unless a row was wrong, there was none, or `allow_deletion` is off. Raises InvalidInput
-    if the mapping does not fit the dataset.
+    that no row named, unless a row was wrong, there was none, or `allow_deletion` is off. `examine` may look
+    at each mapped batch, in order, and leave rows out or warn of them. Raises InvalidInput if the mapping
+    does not fit the dataset.
     """
     mode = Mode(mode)
     mapper = compile_mapping(
@@ -85,7 +88,7 @@ def upsert(
     )
     if mode is not Mode.CREATE and link is None and not dataset.key_field:
         mode = _without_key(mode, dataset)
-    run = _Run(dataset, actor, mapper, mode, link, overwrite, dry_run, stop_on_error)
+    run = _Run(dataset, actor, mapper, mode, link, overwrite, dry_run, stop_on_error, examine)
     try:
         with transaction.atomic() if dry_run else contextlib.nullcontext():
             result = run.all(rows, batch_size, first_row, on_batch, allow_deletion)
@@ -117,6 +120,7 @@ class _Run:
         overwrite: bool,
         dry_run: bool,
         stop_on_error: bool,
+        examine: Examine | None = None,
     ) -> None:
         self.dataset = dataset
         self.actor = actor
@@ -126,9 +130,10 @@ class _Run:
         self.overwrite = overwrite
         self.dry_run = dry_run
         self.stop_on_error = stop_on_error
+        self.examine = examine
         self.guard = Guard(dataset)
         self.swift = link is None and bool(dataset.key_field) and not self.guard.concerns(mapper.targets)
-        self.finder = Finder(dataset.organization)
+        self.finder = Finder(dataset.organization, create=self._create_references)
         self.creating = True  # whether the last batch created everything: what to pack ahead
         self.origin = Origin()
         self.slots = not dry_run or mapper.needs_lookup
@@ -179,7 +184,10 @@ class _Run:
 
         def ready(part: list[Any], number: int) -> tuple[list[Any], Prepared]:
             lookup = self.finder if self.mapper.needs_lookup else None
-            return part, self._prepare(self.mapper.map_rows(part, number, lookup=lookup))
+            mapped = self.mapper.map_rows(part, number, lookup=lookup)
+            if self.examine is not None:
+                self.examine(mapped)
+            return part, self._prepare(mapped)
 
         number = first_row
         part = read()
@@ -223,6 +231,8 @@ class _Run:
         mapped = prepared.mapped
         outcome = BatchOutcome(first_row=number, rows=len(part))
         outcome.problems.extend(mapped.problems)
+        outcome.warnings.extend(mapped.warnings)
+        outcome.skipped.extend(mapped.skipped)
         if mapped.rows and not self.dry_run:
             bulk.lock_dataset(self.dataset.pk)
         rows = self._swift(prepared, origin, outcome)
@@ -324,6 +334,11 @@ class _Run:
         if self.mode is Mode.REPLACE:
             self._note_seen(origin, [record for _, record in plan.touched])
 
+    def _create_references(self, dataset: Dataset, rows: list[dict[str, Any]]) -> UpsertResult:
+        """Records that rows refer to and that are missing: written by the same origin, so that undoing takes
+        them back too. In a dry run they are rolled back with everything else."""
+        return upsert(dataset=dataset, rows=rows, actor=self.actor, mode=Mode.UPSERT, overwrite=False)
+
     def _note_seen(self, origin: Origin, records: Sequence[str]) -> None:
         SeenRecord.objects.bulk_create(
             [SeenRecord(origin=origin, record_id=record) for record in records],
@@ -348,7 +363,7 @@ class _Run:
                 if not gone:
                     SeenRecord.objects.filter(origin=origin).delete()
                     return
-                outcome = BatchOutcome(first_row=number, deleted=len(gone))
+                outcome = BatchOutcome(first_row=number, deleted=len(gone), removed=gone)
                 apply(Batch(self.dataset, origin, changes=removals(gone)), journal=not self.dry_run)
                 if on_batch is not None:
                     on_batch(outcome)

@@ -90,6 +90,8 @@ class OrganizationAdmin(HubModelAdmin):
             "timezone",
             "currency",
             "allow_http",
+            "import_deletion_limit",
+            "import_deletion_percent",
             "api_version",
             "is_active",
             "created",

@@ -198,20 +198,24 @@ def lookup_key(value: Any) -> str | None:
     ("lookup('clients', 'email')", "ann@example.com", "ann@example.com"),
     Parameter("dataset", "text", "The slug of the dataset.", required=True),
     Parameter("field", "text", "The field to look in.", required=True),
-    Parameter("missing", "text", "What happens if there is none: error, null or keep.", "error"),
+    Parameter("missing", "text", "What happens if there is none: error, null, keep or create.", "error"),
     role=Role.LOOKUP,
 )
 def lookup(dataset: str, field: str, missing: str, table: dict[str, Any]) -> Apply:
-    if missing not in ("error", "null", "keep"):
-        raise ValueError("The parameter “missing” of the transform lookup must be error, null or keep.")
+    if missing not in ("error", "null", "keep", "create"):
+        raise ValueError(
+            "The parameter “missing” of the transform lookup must be error, null, keep or create."
+        )
 
     def apply(value: Any) -> Any:
         key = lookup_key(value)
         if key is None:
             return None
         if key in table:
+            if isinstance(table[key], ValueProblem):
+                raise table[key]
             return table[key]
-        if missing == "error":
+        if missing in ("error", "create"):
             raise ValueProblem(
                 "lookup_failed", failed(value, f"is the {field} of no record in {dataset}.").message
             )
