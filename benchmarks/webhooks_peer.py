@@ -16,6 +16,8 @@ app = Celery("peer", broker=BROKER, set_as_current=False)
 app.conf.update(
     task_default_queue="bench-peer", task_ignore_result=True, broker_connection_retry_on_startup=True
 )
+# As Celery comes it opens a new connection to the database for every task, which costs more than all else.
+app.conf.CELERY_DB_REUSE_MAX = 10**9
 
 
 @app.task

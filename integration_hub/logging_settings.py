@@ -47,6 +47,5 @@ def logging_settings(config: Config) -> dict[str, Any]:
             "urllib3": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},
-            "aiohttp": {"level": "WARNING"},
         },
     }

@@ -121,7 +121,9 @@ def _give(subscriber: Subscriber, organization_id: UUID, events: Sequence[Event]
     try:
         with transaction.atomic():
             patterns = subscriber.wants(organization_id)
-            wanted = [event for event in events if any(matches(p, event.type) for p in patterns)]
+            kinds = {event.type for event in events}
+            heard = {kind for kind in kinds if any(matches(pattern, kind) for pattern in patterns)}
+            wanted = [event for event in events if event.type in heard]
             if wanted:
                 subscriber.take(wanted)
         return

@@ -2,51 +2,29 @@
 
 async with AsyncOutbound(limit=100) as client:
     response = await client.request("POST", url, content=body, timeout=15, truncate_at=65536)
+
+It speaks HTTP/1.1 by itself (`http1.py`, `pool.py`): deliveries of webhooks are what the hub makes most of,
+and a general client's objects around each were half of what it cost.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import socket
-import ssl
 from collections.abc import Mapping
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
-import aiohttp
-import yarl
-from aiohttp.abc import AbstractResolver, ResolveResult
+from apps.kernel.outbound import prepare
+from apps.kernel.outbound.errors import OutboundConnectionFailed, OutboundError, OutboundTimeout
+from apps.kernel.outbound.http1 import Connection, framed, head_of
+from apps.kernel.outbound.policy import GetAddrInfo, OutboundPolicy, Target, check_url, default_policy
+from apps.kernel.outbound.pool import Pool
+from apps.kernel.outbound.response import OutboundResponse, headers_of
 
-from apps.kernel.outbound import prepare, tls
-from apps.kernel.outbound.errors import (
-    OutboundBlocked,
-    OutboundConnectionFailed,
-    OutboundError,
-    OutboundProtocolError,
-    OutboundTimeout,
-)
-from apps.kernel.outbound.names import addresses_async
-from apps.kernel.outbound.policy import (
-    GetAddrInfo,
-    OutboundPolicy,
-    Target,
-    admit,
-    check_url,
-    default_policy,
-    numeric_address,
-    permits_text,
-)
-from apps.kernel.outbound.response import BodyReader, OutboundResponse, headers_of
-
-IDLE_SECONDS = 15.0
-# How long an answer of the name servers, which this client's policy has admitted, serves new connections.
-NAME_SECONDS = 5
-
-logging.getLogger("aiohttp.client").setLevel(logging.WARNING)
+# RFC 9110, 9.2.2: what may be sent again when an idle connection turns out to have been closed.
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 
 class AsyncOutbound:
@@ -65,31 +43,18 @@ class AsyncOutbound:
         self.policy = default_policy() if policy is None else policy
         self._limit = limit
         self._getaddrinfo = getaddrinfo
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: Pool | None = None
 
     async def __aenter__(self) -> Self:
-        connector = _GuardedConnector(
-            policy=self.policy,
-            resolver=_Resolver(self.policy, self._getaddrinfo),
-            limit=self._limit,
-            keepalive_timeout=IDLE_SECONDS,
-            ttl_dns_cache=NAME_SECONDS,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            skip_auto_headers=("Content-Type",),
-        )
+        self._pool = Pool(self.policy, self._limit, self._getaddrinfo)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
 
     async def request(
         self,
@@ -114,111 +79,110 @@ class AsyncOutbound:
         `truncate_at`: read at most so many decoded bytes of the answer and mark it `truncated`, whatever its
         size; without it an answer of more than `max_bytes` raises OutboundTooLarge.
         """
-        if self._session is None:
+        pool = self._pool
+        if pool is None:
             raise RuntimeError("AsyncOutbound is used inside `async with`.")
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = pool.loop.time()
         target = check_url(prepare.with_params(url, params), self.policy, allow_http=allow_http)
+        method = prepare.check_method(method)
         pairs, body = _body(prepare.check_headers(headers, auth), content, json, data)
-        context = tls.context(verify=verify) if target.tls else True
-        limits = _limits(connect_timeout)
-        try:
-            async with asyncio.timeout(timeout):
-                response = await self._session.request(
-                    prepare.check_method(method),
-                    _address(target.text),
-                    headers=pairs,
-                    data=body,
-                    allow_redirects=False,
-                    ssl=context,
-                    timeout=limits,
+        whole = framed(head_of(method.encode(), target.url.raw_path, target.url.netloc, pairs), method, body)
+        call = _Call(
+            target=target,
+            method=method,
+            request=whole,
+            deadline=started + timeout,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            max_bytes=max_bytes if truncate_at is None else truncate_at,
+            truncate=truncate_at is not None,
+            verify=verify,
+        )
+        return await call.answer(pool, started)
+
+
+class _Call:
+    """One request on its way; `timeout` and `connect_timeout` in seconds, `deadline` in the loop's time."""
+
+    __slots__ = (
+        "connect_timeout",
+        "deadline",
+        "max_bytes",
+        "method",
+        "request",
+        "target",
+        "timeout",
+        "truncate",
+        "verify",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        target: Target,
+        method: str,
+        request: bytes,
+        deadline: float,
+        timeout: float,
+        connect_timeout: float,
+        max_bytes: int,
+        truncate: bool,
+        verify: bool,
+    ) -> None:
+        self.target, self.method, self.request, self.verify = target, method, request, verify
+        self.deadline, self.timeout, self.connect_timeout = deadline, timeout, connect_timeout
+        self.max_bytes, self.truncate = max_bytes, truncate
+
+    async def answer(self, pool: Pool, started: float) -> OutboundResponse:
+        while True:
+            try:
+                connection = await pool.take(
+                    self.target,
+                    verify=self.verify,
+                    connect_timeout=self.connect_timeout,
+                    deadline=self.deadline,
                 )
-                try:
-                    reader = await _read(response, target, max_bytes, truncate_at)
-                    content_read = reader.result()
-                except BaseException:
-                    response.close()
+            except TimeoutError:
+                raise self._late() from None
+            try:
+                return await self._exchange(connection, pool.loop, started)
+            except OutboundConnectionFailed:
+                stale = connection.answers and not connection.heard
+                if not stale or self.method not in _IDEMPOTENT:
                     raise
-        except OutboundError:
-            raise
-        except TimeoutError as exc:
-            if isinstance(exc, aiohttp.ServerTimeoutError):
-                raise OutboundTimeout(
-                    f"{target.origin} accepted no connection within {connect_timeout:g} s.",
-                    code="connect_timeout",
-                ) from None
-            raise OutboundTimeout(
-                f"{target.origin} did not answer completely within {timeout:g} s."
-            ) from None
-        except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise _failed(exc, target) from None
+            finally:
+                pool.give_back(connection, self.target, verify=self.verify)
+
+    async def _exchange(
+        self, connection: Connection, loop: asyncio.AbstractEventLoop, started: float
+    ) -> OutboundResponse:
+        waiter = connection.ask(
+            self.request,
+            bodyless=self.method == "HEAD",
+            max_bytes=self.max_bytes,
+            truncate=self.truncate,
+        )
+        timer = loop.call_at(self.deadline, self._expire, connection)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+        reader = connection.reader
+        assert reader is not None
         return OutboundResponse(
-            status=response.status,
-            headers=headers_of(response.raw_headers),
-            content=content_read,
+            status=connection.status,
+            headers=headers_of(connection.headers),
+            content=reader.result(),
             elapsed_ms=round((loop.time() - started) * 1000),
-            url=target.text,
+            url=self.target.text,
             truncated=reader.truncated,
         )
 
+    def _expire(self, connection: Connection) -> None:
+        connection.end(self._late())
 
-@lru_cache(maxsize=4096)
-def _address(url: str) -> yarl.URL:
-    return yarl.URL(url, encoded=True)
-
-
-@lru_cache(maxsize=64)
-def _limits(connect_timeout: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout, ceil_threshold=86_400)
-
-
-class _Resolver(AbstractResolver):
-    """Resolves once and refuses the name if any of its addresses is not allowed."""
-
-    def __init__(self, policy: OutboundPolicy, getaddrinfo: GetAddrInfo) -> None:
-        self._policy = policy
-        self._getaddrinfo = getaddrinfo
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        addresses = admit(host, await addresses_async(host, port, self._getaddrinfo), self._policy)
-        return [_result(host, address, port) for address in addresses]
-
-    async def close(self) -> None:
-        return None
-
-
-class _GuardedConnector(aiohttp.TCPConnector):
-    """aiohttp asks no resolver about hosts that are addresses already, so those are checked here, too.
-
-    The socket factory is the last door before connect(2): whatever led there, the address is checked.
-    """
-
-    def __init__(self, *, policy: OutboundPolicy, **options: Any) -> None:
-        super().__init__(socket_factory=self._socket, **options)
-        self._policy = policy
-
-    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
-        literal = numeric_address(host)
-        if literal is None:
-            return await super()._resolve_host(host, port, traces=traces)
-        return [_result(host, address, port) for address in admit(host, literal, self._policy)]
-
-    def _socket(self, info: Any) -> socket.socket:
-        family, kind, proto, _, address = info
-        if family not in (socket.AF_INET, socket.AF_INET6) or not permits_text(str(address[0]), self._policy):
-            raise OutboundBlocked("The address is not one that the hub may call.")
-        sock = socket.socket(family, kind, proto)
-        sock.setblocking(False)
-        return sock
-
-
-def _result(host: str, address: str, port: int) -> ResolveResult:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return ResolveResult(
-        hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST
-    )
+    def _late(self) -> OutboundError:
+        return OutboundTimeout(f"{self.target.origin} did not answer completely within {self.timeout:g} s.")
 
 
 def _body(
@@ -234,43 +198,3 @@ def _body(
     if kind is not None and not any(name.lower() == "content-type" for name, _ in pairs):
         pairs.append(("Content-Type", kind))
     return pairs, content
-
-
-async def _read(
-    response: aiohttp.ClientResponse, target: Target, max_bytes: int, truncate_at: int | None
-) -> BodyReader:
-    if response.status == 101:
-        raise OutboundProtocolError(f"{target.origin} wants to switch to another protocol.")
-    headers = response.headers
-    reader = BodyReader(
-        encoding=headers.get("Content-Encoding", ""),
-        max_bytes=max_bytes if truncate_at is None else truncate_at,
-        truncate=truncate_at is not None,
-        origin=target.origin,
-    )
-    if response.method != "HEAD":
-        reader.declared(headers.get("Content-Length"))
-    stream = response.content
-    while piece := await stream.readany():
-        if not reader.feed(piece):
-            response.close()
-            return reader
-    response.release()
-    return reader
-
-
-def _failed(exc: Exception, target: Target) -> OutboundError:
-    if isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
-        cause: Any = getattr(exc, "os_error", None) or getattr(exc, "certificate_error", exc)
-        if isinstance(cause, ssl.SSLError | ssl.CertificateError):
-            return OutboundConnectionFailed(f"{target.origin}: {tls.explain(cause)}.", code="tls_failed")
-        number = getattr(cause, "errno", None)
-        reason = os.strerror(number) if number else type(cause).__name__
-        return OutboundConnectionFailed(f"{target.origin} cannot be reached: {reason}.")
-    if isinstance(exc, aiohttp.ServerDisconnectedError | ConnectionError) or (
-        isinstance(exc, aiohttp.ClientPayloadError) and "TransferEncoding" not in str(exc)
-    ):
-        return OutboundConnectionFailed(
-            f"{target.origin} closed the connection before its answer was complete.", code="disconnected"
-        )
-    return OutboundProtocolError(f"{target.origin} did not answer in valid HTTP.")

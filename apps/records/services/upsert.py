@@ -15,10 +15,11 @@ from typing import Any
 
 from django.db import transaction
 
+from apps.kernel import pace
 from apps.kernel.errors import InvalidInput
 from apps.records.mapping import CompiledMapper, MappedBatch, MappingSpec, compile_mapping
 from apps.records.models import Dataset, Origin, Record, SeenRecord
-from apps.records.services import bulk, links, pace
+from apps.records.services import bulk, links
 from apps.records.services.lookups import Finder
 from apps.records.services.outcomes import BatchOutcome, LinkSource, Mode, UpsertResult, UpsertStopped
 from apps.records.services.planning import (

@@ -33,6 +33,7 @@ _LOCK = 0x5745_4248_4F4F_4B  # "WEBHOOK"
 _DELIVERIES = Delivery._meta.db_table
 _ENDPOINTS = WebhookEndpoint._meta.db_table
 _ATTEMPTS = DeliveryAttempt._meta.db_table
+_PAYLOADS = Payload._meta.db_table
 _ORGANIZATIONS = WebhookEndpoint._meta.get_field("organization").related_model._meta.db_table
 # In the very words of the partial index, or the planner does not see that it serves.
 _WAITING = f"status IN ('{WAITING[0]}', '{WAITING[1]}') AND next_attempt_at IS NOT NULL"
@@ -45,6 +46,9 @@ _ATTEMPT = (
     "id", "delivery_id", "endpoint_id", "number", "is_test", "started_at", "error_code", "error",
     "request_headers", "response_headers", "response_body",
 )  # fmt: skip
+
+
+_LEASED = (*_CLAIMED, "attempt_id", "place")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,8 @@ def claim(*, owner: str, room: int, only: UUID | None = None) -> Claim:
 
     `only` claims that one waiting delivery, due or not, whatever state its endpoint is in (a test).
     """
-    if only is None and not heads(timezone.now()):
-        return Claim([])  # looked at without a lock: an idle hub writes nothing
+    if only is None and connection.vendor == "sqlite" and not heads(timezone.now()):
+        return Claim([])  # where a transaction takes the lock to write, an idle hub begins none
     with transaction.atomic():
         if not _alone(wait=only is not None):
             return Claim([], held_back=True)
@@ -114,19 +118,8 @@ def claim(*, owner: str, room: int, only: UUID | None = None) -> Claim:
             _move_probes([head for head in found if head.probe and quotas.get(head.endpoint_id)], now)
         rows = _lease(chosen, owner, now)
         batches.seal(rows, now)
-        attempts = [ids.uuid7() for _ in rows]
-        bulk.insert(
-            DeliveryAttempt,
-            _ATTEMPT,
-            [_attempt_row(attempt, row, now) for attempt, row in zip(attempts, rows, strict=True)],
-        )
-    payloads = {
-        payload.pk: payload for payload in Payload.objects.filter(pk__in={row["payload_id"] for row in rows})
-    }
-    jobs = [
-        _job(row, attempt, by_endpoint[row["endpoint_id"]], payloads.get(row["payload_id"]), now)
-        for row, attempt in zip(rows, attempts, strict=True)
-    ]
+    messages = _messages({row["payload_id"] for row in rows})
+    jobs = [_job(row, by_endpoint[row["endpoint_id"]], messages.get(row["payload_id"]), now) for row in rows]
     return Claim(jobs, held_back=not jobs and bool(found))
 
 
@@ -265,40 +258,84 @@ def _front(quotas: dict[UUID, int], now: datetime) -> list[UUID]:
 
 
 def _lease(chosen: Sequence[UUID], owner: str, now: datetime) -> list[dict[str, Any]]:
-    """Move the chosen deliveries to delivering under a new token; those that somebody else moved are left
-    out.
+    """Move the chosen deliveries to delivering under a new token, each with an open attempt; those that
+    somebody else moved are left out.
     """
     if not chosen:
         return []
-    postgresql = connection.vendor == "postgresql"
-    among = "= ANY(%s)" if postgresql else f"IN ({', '.join(['%s'] * len(chosen))})"
-    ids_: list[Any] = [list(chosen)] if postgresql else [key.hex for key in chosen]
+    attempts = [ids.uuid7() for _ in chosen]
+    if connection.vendor != "postgresql":
+        return _lease_and_note(chosen, attempts, owner, now)
+    found = bulk.fetch(
+        f"""
+        WITH wanted AS (
+            SELECT * FROM unnest(%s::uuid[], %s::uuid[]) WITH ORDINALITY AS w(id, attempt_id, place)
+        ), leased AS (
+            UPDATE {_DELIVERIES} AS d SET status = 'delivering', lease_owner = %s, lease_until = %s,
+                lease_token = lease_token + 1, attempts = attempts + 1, updated_at = %s
+            FROM wanted WHERE d.id = wanted.id AND d.status IN ('{WAITING[0]}', '{WAITING[1]}')
+            RETURNING {", ".join(f"d.{name}" for name in _CLAIMED)}, wanted.attempt_id, wanted.place
+        ), noted AS (
+            INSERT INTO {_ATTEMPTS} ({", ".join(_ATTEMPT)})
+            SELECT attempt_id, id, endpoint_id, attempts, cause = '{Cause.TEST}', %s,
+                '', '', '{{}}', '{{}}', ''
+            FROM leased ORDER BY place
+        )
+        SELECT * FROM leased ORDER BY place
+        """,
+        [list(chosen), attempts, owner, now + timedelta(seconds=LEASE_SECONDS), now, now],
+    )
+    return [dict(zip(_LEASED, values, strict=True)) for values in found]
+
+
+def _lease_and_note(
+    chosen: Sequence[UUID], attempts: Sequence[UUID], owner: str, now: datetime
+) -> list[dict[str, Any]]:
+    """The same in two statements, where a change cannot be part of another statement."""
     at = connection.ops.adapt_datetimefield_value
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
             UPDATE {_DELIVERIES} SET status = 'delivering', lease_owner = %s, lease_until = %s,
                 lease_token = lease_token + 1, attempts = attempts + 1, updated_at = %s
-            WHERE id {among} AND status IN ('{WAITING[0]}', '{WAITING[1]}')
+            WHERE id IN ({", ".join(["%s"] * len(chosen))}) AND status IN ('{WAITING[0]}', '{WAITING[1]}')
             RETURNING {", ".join(_CLAIMED)}
             """,
-            [owner, at(now + timedelta(seconds=LEASE_SECONDS)), at(now), *ids_],
+            [owner, at(now + timedelta(seconds=LEASE_SECONDS)), at(now), *[key.hex for key in chosen]],
         )
-        rows = {}
+        found = {}
         for values in cursor.fetchall():
             row = dict(zip(_CLAIMED, values, strict=True))
-            if not postgresql:
-                row |= {name: UUID(row[name]) for name in _KEYS if row[name] is not None}
-            rows[row["id"]] = row
-    return [rows[key] for key in chosen if key in rows]
+            row |= {name: UUID(row[name]) for name in _KEYS if row[name] is not None}
+            found[row["id"]] = row
+    rows = [
+        found[key] | {"attempt_id": attempt}
+        for key, attempt in zip(chosen, attempts, strict=True)
+        if key in found
+    ]
+    bulk.insert(DeliveryAttempt, _ATTEMPT, [_attempt_row(row, now) for row in rows])
+    return rows
 
 
-def _attempt_row(attempt_id: UUID, row: dict[str, Any], now: datetime) -> tuple[Any, ...]:
+def _attempt_row(row: dict[str, Any], now: datetime) -> tuple[Any, ...]:
     """An attempt that is under way, in the order of `_ATTEMPT`."""
     is_test = row["cause"] == Cause.TEST
     return (
-        attempt_id, row["id"], row["endpoint_id"], row["attempts"], is_test, now, "", "", "{}", "{}", "",
+        row["attempt_id"], row["id"], row["endpoint_id"], row["attempts"], is_test, now,
+        "", "", "{}", "{}", "",
     )  # fmt: skip
+
+
+def _messages(keys: set[UUID | None]) -> dict[UUID, tuple[str, str, bytes]]:
+    """The message id, content type and bytes of payloads; the forgotten ones are missing."""
+    wanted = [key for key in keys if key is not None]
+    if connection.vendor == "postgresql":
+        sql = f"SELECT id, message_id, content_type, body FROM {_PAYLOADS} WHERE id = ANY(%s::uuid[])"
+        found: Any = bulk.fetch(sql, [wanted]) if wanted else ()
+    else:
+        rows = Payload.objects.filter(pk__in=wanted).order_by()
+        found = rows.values_list("pk", "message_id", "content_type", "body")
+    return {key: (message_id, kind, bytes(body)) for key, message_id, kind, body in found}
 
 
 def _single(delivery_id: UUID) -> list[Head]:
@@ -319,9 +356,8 @@ def _move_probes(probing: Sequence[Head], now: datetime) -> None:
         ).update(next_probe_at=now + health.PROBE_EVERY)
 
 
-def _job(
-    row: dict[str, Any], attempt_id: UUID, head: Head, payload: Payload | None, now: datetime
-) -> Claimed:
+def _job(row: dict[str, Any], head: Head, message: tuple[str, str, bytes] | None, now: datetime) -> Claimed:
+    message_id, content_type, body = message or ("", "", None)
     return Claimed(
         id=row["id"],
         endpoint_id=row["endpoint_id"],
@@ -331,16 +367,16 @@ def _job(
         cause=row["cause"],
         ordering_key=row["ordering_key"],
         attempt=row["attempts"],
-        attempt_id=attempt_id,
+        attempt_id=row["attempt_id"],
         step=row["step"],
         token=row["lease_token"],
         started_at=now,
         version=head.version,
         allow_http=head.allow_http,
         probe=head.probe,
-        message_id="" if payload is None else payload.message_id,
-        content_type="" if payload is None else payload.content_type,
-        body=None if payload is None else bytes(payload.body),
+        message_id=message_id,
+        content_type=content_type,
+        body=body,
     )
 
 

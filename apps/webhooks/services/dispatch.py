@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, transaction
 from django.utils import timezone
 
+from apps.kernel import pace
 from apps.kernel.leases import owner_name
 from apps.webhooks.services import claims, results
 from apps.webhooks.services.claims import Claimed
@@ -55,7 +56,8 @@ def drain(
     as what is under way has ended. `hand_over` is called before that wait: a receiver that hangs must not
     keep the next loop from serving the others.
     """
-    with Sender() as sender:
+    # The sender's thread and this one must not wait for each other's turns: each answer is a turn.
+    with pace.calm(), Sender() as sender:
         loop = _Loop(sender=sender, owner=owner_name(), most=in_flight)
         deadline = time.monotonic() + seconds
         quiet_since = time.monotonic()

@@ -12,7 +12,6 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from apps.events.catalog import matches
 from apps.events.models import Event
 from apps.kernel import ids
 from apps.kernel.background import enqueue
@@ -59,17 +58,25 @@ def take(events: Sequence[Event]) -> None:
         by_organization[event.organization_id].append(event)
     for organization_id, group in by_organization.items():
         endpoints = list(WebhookEndpoint.objects.listening(organization_id).only(*_NEEDED).order_by("id"))
-        pairs = [(event, [e for e in endpoints if hears(e, event)]) for event in group]
+        # Subscriptions are looked through once for a type, not for every event of it.
+        subscribed = {
+            kind: [endpoint for endpoint in endpoints if endpoint.subscribes_to(kind)]
+            for kind in {event.type for event in group}
+        }
+        pairs = [(event, [e for e in subscribed[event.type] if _may_hear(e, event)]) for event in group]
         owe(organization_id, pairs, cause=Cause.EVENT)
 
 
 def hears(endpoint: WebhookEndpoint, event: Event) -> bool:
     """Whether the endpoint gets the event: subscribed, let through by its filter, no notice about itself."""
+    return endpoint.subscribes_to(event.type) and _may_hear(endpoint, event)
+
+
+def _may_hear(endpoint: WebhookEndpoint, event: Event) -> bool:
+    """Whether nothing keeps an event of a type that the endpoint is subscribed to from it."""
     if event.expunged_at is not None:
         return False
     if event.type.startswith(OWN_PREFIX) and event.subject == endpoint.number:
-        return False
-    if not any(matches(pattern, event.type) for pattern in endpoint.events):
         return False
     return not endpoint.event_filters or filter_of(endpoint)(event.data)
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -64,7 +64,9 @@ def record(
             ("id", "lease_token", "lease_owner"),
             _DELIVERY,
             [(o.job.id, o.job.token, owner, *values) for o, values in decided],
-            only_if=f"status = '{DeliveryStatus.DELIVERING}'",
+            # Not the words of the index of leased deliveries: through all that were leased since the last
+            # vacuum it is a long way to some hundred ids.
+            only_if=f"status || '' = '{DeliveryStatus.DELIVERING}'",
         )
         bulk.update(
             DeliveryAttempt,
@@ -158,11 +160,7 @@ def _note_health(outcomes: Sequence[Outcome], now: datetime) -> None:
         by_endpoint[outcome.job.endpoint_id].append(outcome)
     good = [key for key, found in by_endpoint.items() if all(o.succeeded and not o.job.probe for o in found)]
     if good:
-        unclean = WebhookEndpoint.objects.filter(
-            ~Q(health_status=HealthStatus.HEALTHY) | Q(consecutive_failures__gt=0), pk__in=good
-        )
-        # Locked in one order everywhere, or two workers could wait for each other.
-        changed = list(unclean.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
+        changed = _unclean(good)
         if changed:
             WebhookEndpoint.objects.filter(pk__in=changed).update(
                 consecutive_failures=0,
@@ -178,6 +176,23 @@ def _note_health(outcomes: Sequence[Outcome], now: datetime) -> None:
                 _leave(by_endpoint[endpoint.pk], now)
                 continue
             _note(endpoint, by_endpoint[endpoint.pk], now)
+
+
+def _unclean(keys: Sequence[UUID]) -> list[UUID]:
+    """Which of some endpoints are not known to be healthy, locked: in one order everywhere, or two workers
+    could wait for each other.
+    """
+    if connection.vendor == "postgresql":
+        table = WebhookEndpoint._meta.db_table
+        sql = (
+            f"SELECT id FROM {table} WHERE id = ANY(%s::uuid[]) "  # noqa: S608
+            "AND (health_status <> %s OR consecutive_failures > 0) ORDER BY id FOR NO KEY UPDATE"
+        )
+        return [row[0] for row in bulk.fetch(sql, [list(keys), str(HealthStatus.HEALTHY)])]
+    unclean = WebhookEndpoint.objects.filter(
+        ~Q(health_status=HealthStatus.HEALTHY) | Q(consecutive_failures__gt=0), pk__in=keys
+    )
+    return list(unclean.order_by("pk").values_list("pk", flat=True))
 
 
 def _leave(outcomes: Sequence[Outcome], now: datetime) -> None:

@@ -324,21 +324,15 @@ async def test_an_allowed_address_is_called_under_any_spelling(aio: AsyncOutboun
         assert (await aio.request("GET", p.url(host=host))).status == 200
 
 
-async def test_the_last_door_checks_whatever_led_there():
-    """Should a future resolver of the library skip ours, the socket is still not made."""
+async def test_the_last_door_checks_whatever_led_there(monkeypatch: pytest.MonkeyPatch):
+    """Should an address ever come past the check of names, the socket is still not made."""
     async with AsyncOutbound(OutboundPolicy(allow_http=True)) as client:
-        assert client._session is not None
-        connector: Any = client._session.connector
-        info = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))
-        with pytest.raises(OutboundBlocked):
-            connector._socket(info)
+        assert client._pool is not None
 
-        async def unguarded(host: str, port: int, traces: Any = None) -> list[dict[str, Any]]:
-            return [
-                {"hostname": host, "host": "127.0.0.1", "port": port, "family": 2, "proto": 0, "flags": 0}
-            ]
+        async def unguarded(host: str, port: int) -> list[str]:
+            return ["127.0.0.1"]
 
-        connector._resolve_host = unguarded
+        monkeypatch.setattr(client._pool, "_addresses", unguarded)
         with peer(replies(answer())) as p:
             error, _ = await timed(client, "GET", p.url(host="anything.example"))
         assert p.connections == []
@@ -346,7 +340,7 @@ async def test_the_last_door_checks_whatever_led_there():
 
 
 async def test_a_rebinding_name_is_refused_when_it_leads_inside(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("apps.kernel.outbound.aio.NAME_SECONDS", 0)
+    monkeypatch.setattr("apps.kernel.outbound.pool.NAME_SECONDS", 0)
     with peer(replies(answer(headers=b"Connection: close\r\n"))) as p:
         names = resolver({"rebind.example": [["127.0.0.1"], ["10.0.0.5"], ["127.0.0.1", "10.0.0.5"]]})
         async with AsyncOutbound(LOOPBACK, getaddrinfo=names) as client:
@@ -420,3 +414,153 @@ async def test_an_expired_certificate_is_refused(trusted: Path):
 async def test_it_wants_to_be_entered():
     with pytest.raises(RuntimeError, match="async with"):
         await AsyncOutbound(LOOPBACK).request("GET", "http://127.0.0.1/")
+
+
+def once(data: bytes, *, pieces: bool = False) -> Any:
+    """Answer one request, in one piece or byte by byte, and close the connection."""
+
+    def handle(conversation: Conversation) -> None:
+        conversation.read_request()
+        if pieces:
+            conversation.drip(data, 0.001)
+        else:
+            conversation.send(data)
+
+    return handle
+
+
+@pytest.mark.parametrize("pieces", [False, True])
+async def test_interim_answers_chunks_empty_headers_and_trailers_are_read(aio: AsyncOutbound, pieces: bool):
+    data = (
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nX-Empty:\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\nX-Trailer: t\r\n\r\n"
+    )
+    with peer(once(data, pieces=pieces)) as p:
+        response = await aio.request("POST", p.url(), content=b"x")
+    assert (response.status, response.content) == (200, b"hello world")
+    assert list(response.headers.items()) == [
+        ("X-Empty", ""),
+        ("X-A", "1"),
+        ("Transfer-Encoding", "chunked"),
+    ]
+
+
+async def test_a_body_without_a_length_ends_with_its_connection(aio: AsyncOutbound):
+    with peer(once(b"HTTP/1.0 200 OK\r\n\r\nto the end")) as p:
+        assert (await aio.request("GET", p.url())).content == b"to the end"
+
+
+async def test_servers_that_end_lines_with_a_line_feed_are_understood(aio: AsyncOutbound):
+    with peer(once(b"HTTP/1.1 200 OK\nContent-Length: 2\nX-A: 1\n\nok")) as p:
+        response = await aio.request("GET", p.url())
+    assert (response.content, response.headers["x-a"]) == (b"ok", "1")
+
+
+async def test_a_post_without_a_body_says_so(aio: AsyncOutbound):
+    with peer(replies(answer())) as p:
+        await aio.request("POST", p.url())
+        await aio.request("GET", p.url())
+    assert b"\r\nContent-Length: 0\r\n\r\n" in p.requests[0]
+    assert b"content-length" not in p.requests[1].lower()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        answer() + answer(b"not asked for"),  # would be taken for the answer to the next request
+        answer(headers=b"Connection: close\r\n"),
+        answer(headers=b"Keep-Alive: timeout=1, max=100\r\n"),  # may close as the next one is written
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    ],
+)
+async def test_a_connection_that_is_not_fit_for_another_request_gets_none(aio: AsyncOutbound, data: bytes):
+    with peer(replies(data)) as p:
+        for _ in range(2):
+            assert (await aio.request("GET", p.url())).content == b"ok"
+    assert len(p.connections) == 2
+
+
+async def test_an_answer_before_the_request_was_read_ends_the_connection(aio: AsyncOutbound):
+    def handle(conversation: Conversation) -> None:
+        conversation.sock.recv(1000)
+        conversation.send(answer(b"", status="413 Too Large"))
+        conversation.hang()
+
+    with peer(handle) as p:
+        for _ in range(2):
+            assert (await aio.request("POST", p.url(), content=bytes(50_000_000))).status == 413
+    assert len(p.connections) == 2
+
+
+async def test_what_is_said_on_an_idle_connection_is_no_answer(aio: AsyncOutbound):
+    said = threading.Event()
+
+    def handle(conversation: Conversation) -> None:
+        conversation.read_request()
+        conversation.send(answer())
+        time.sleep(0.05)
+        conversation.send(answer(b"from the past"))
+        said.set()
+        while conversation.read_request():
+            conversation.send(answer(b"from the past"))
+
+    with peer(handle) as p:
+        await aio.request("GET", p.url())
+        await asyncio.to_thread(said.wait, 5)
+        await asyncio.sleep(0.05)
+        assert (await aio.request("GET", p.url())).content == b"ok"
+    assert len(p.connections) == 2
+
+
+@pytest.mark.parametrize(("method", "times"), [("PUT", 3), ("POST", 2)])
+async def test_an_idle_connection_that_was_closed_costs_only_what_may_be_sent_twice(
+    aio: AsyncOutbound, method: str, times: int
+):
+    """The peer closes when it sees the second request, as one that was idle too long for it."""
+    first = threading.Event()
+
+    def handle(conversation: Conversation) -> None:
+        conversation.read_request()
+        conversation.send(answer())
+        if not first.is_set():
+            first.set()
+            conversation.read_request()
+
+    with peer(handle) as p:
+        await aio.request(method, p.url(), content=b"1")
+        if method == "PUT":
+            assert (await aio.request(method, p.url(), content=b"2")).status == 200
+        else:
+            error, _ = await timed(aio, method, p.url(), content=b"2")
+            assert (type(error), error.code) == (OutboundConnectionFailed, "disconnected")
+    assert len(p.requests) == times
+
+
+async def test_idle_connections_make_room_for_others():
+    async with AsyncOutbound(LOOPBACK, limit=2) as client:
+        with peer(replies(answer())) as one, peer(replies(answer())) as two, peer(replies(answer())) as three:
+            for p in (one, two, three, two, one):
+                assert (await client.request("GET", p.url())).status == 200
+            assert client._pool is not None
+            assert len(client._pool._rested) == 2
+    assert [len(p.connections) for p in (one, two, three)] == [2, 1, 1]
+
+
+async def test_one_name_is_asked_for_once_however_many_call_it():
+    asked = []
+
+    def getaddrinfo(host: str, port: int, **options: Any) -> list[tuple[Any, ...]]:
+        asked.append(host)
+        time.sleep(0.05)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    with peer(replies(answer())) as p:
+        async with AsyncOutbound(LOOPBACK, getaddrinfo=getaddrinfo) as client:
+            calls = [client.request("GET", p.url(host="many.example")) for _ in range(20)]
+            impatient = asyncio.create_task(client.request("GET", p.url(host="many.example"), timeout=0.01))
+            answers = await asyncio.gather(*calls)
+            with pytest.raises(OutboundTimeout):
+                await impatient
+    assert {response.status for response in answers} == {200}
+    assert asked == ["many.example"]

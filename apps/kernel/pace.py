@@ -1,4 +1,4 @@
-"""What a long bulk run asks of the interpreter while it lasts."""
+"""What a long bulk run with threads asks of the interpreter while it lasts."""
 
 from __future__ import annotations
 
