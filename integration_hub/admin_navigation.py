@@ -62,6 +62,7 @@ AFTER = (
     Group(
         "Webhooks",
         (
+            Item("Live", "sensors", "webhooks_live", "webhooks:read"),
             Item("Endpoints", "webhook", "webhooks_webhookendpoint_changelist", "webhooks:read"),
             Item("Deliveries", "send", "webhooks_delivery_changelist", "webhooks:read"),
             Item("Replays", "replay", "webhooks_replay_changelist", "webhooks:read"),

@@ -27,7 +27,7 @@ DAY = timedelta(hours=24)
 RECENT = 10
 
 _FINISHED = Q(finished_at__isnull=False, is_test=False)
-_SUCCEEDED = Q(status_code__gte=200, status_code__lt=300, error_code="")
+SUCCEEDED = Q(status_code__gte=200, status_code__lt=300, error_code="")
 
 
 def endpoints_of(
@@ -162,9 +162,9 @@ def activity_of(endpoint_ids: Iterable[UUID], *, now: datetime | None = None) ->
         .annotate(hour=TruncHour("started_at"))
         .values("endpoint_id", "hour")
         .annotate(
-            good=Count("id", filter=_SUCCEEDED),
-            failed=Count("id", filter=~_SUCCEEDED),
-            average=Avg("duration_ms", filter=_SUCCEEDED),
+            good=Count("id", filter=SUCCEEDED),
+            failed=Count("id", filter=~SUCCEEDED),
+            average=Avg("duration_ms", filter=SUCCEEDED),
         )
     )
     for row in rows:
@@ -226,11 +226,11 @@ def statistics_of(endpoints: Any, *, since: datetime | None = None) -> dict[str,
         .order_by()
         .aggregate(
             last=Max("finished_at"),
-            last_success=Max("finished_at", filter=_SUCCEEDED),
-            last_failure=Max("finished_at", filter=~_SUCCEEDED),
-            average=Avg("duration_ms", filter=_SUCCEEDED),
+            last_success=Max("finished_at", filter=SUCCEEDED),
+            last_failure=Max("finished_at", filter=~SUCCEEDED),
+            average=Avg("duration_ms", filter=SUCCEEDED),
             retries=Count("id", filter=Q(number__gt=1)),
-            succeeded=Count("id", filter=_SUCCEEDED),
+            succeeded=Count("id", filter=SUCCEEDED),
             total=Count("id"),
         )
     )
@@ -257,7 +257,7 @@ def success_rate(endpoint: WebhookEndpoint) -> float | None:
     sums = (
         DeliveryAttempt.objects.filter(_FINISHED, endpoint=endpoint, started_at__gte=timezone.now() - WINDOW)
         .order_by()
-        .aggregate(succeeded=Count("id", filter=_SUCCEEDED), total=Count("id"))
+        .aggregate(succeeded=Count("id", filter=SUCCEEDED), total=Count("id"))
     )
     return _percent(sums["succeeded"], sums["total"])
 
