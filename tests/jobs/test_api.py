@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 
 from apps.apikeys.services import keys, usage, verified
 from apps.jobs.formats import open_table
-from apps.jobs.models import Job
+from apps.jobs.models import Job, JobError
 from apps.jobs.services import work
 from apps.records import selectors
 from apps.tenants.models import Organization
@@ -157,7 +157,26 @@ def test_the_example_in_every_template_is_right(api, organization, upload, slug,
     dataset = selectors.dataset_of(organization, slug)
     content = api.get(f"/api/v1/import/templates/{slug}?format={kind}").content
     job = run(configured(upload(content, f"t.{kind}", dataset=dataset)))
-    assert (job.status, job.created_count) == ("completed", 1), job.status_reason
+    assert (job.status, job.created_count, job.failed_records) == ("completed", 0, 0), job.status_reason
+    # It is known as the example by its checked values, so each of them is right.
+    assert (job.skipped_records, job.warning_count) == (1, 1)
+    [told] = JobError.objects.filter(job=job)
+    assert told.message == "This is the example row of the template; it is passed over."
+
+
+def test_a_row_that_was_written_over_the_example_is_data(api, clients, upload) -> None:
+    content = api.get("/api/v1/import/templates/clients?format=csv").content.decode("utf-8-sig")
+    job = run(configured(upload(content.replace("ada@example.com", "eve@example.com"))))
+    assert (job.status, job.created_count, job.skipped_records) == ("completed", 1, 0)
+
+
+def test_a_template_offers_the_records_that_can_be_referred_to(api, organization, upload, clients) -> None:
+    run(configured(upload("external_id,name\nC1,Northwind\nC2,Contoso\n")))
+    book = load_workbook(io.BytesIO(api.get("/api/v1/import/templates/contacts").content))
+    sheet = book["contacts"]
+    column = next(cell.column_letter for cell in sheet[1] if cell.value == "client")
+    [rule] = [r for r in sheet.data_validations.dataValidation if str(r.sqref).startswith(f"{column}2")]
+    assert (rule.type, rule.formula1, bool(rule.showErrorMessage)) == ("list", '"C1,C2"', False)
 
 
 def exported(api: APIClient, **body: Any) -> tuple[dict[str, Any], list[list[Any]]]:

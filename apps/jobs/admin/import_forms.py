@@ -56,10 +56,12 @@ class ImportForm(forms.Form):
 DELIMITERS = ((",", "Comma  ,"), (";", "Semicolon  ;"), ("\t", "Tab"), ("|", "Pipe  |"))
 
 
-_CHIPS = frozenset({"encoding", "delimiter", "sheet", "header_row", "record_path", "pad_short_rows"})
+_CHIPS = frozenset(
+    {"encoding", "delimiter", "sheet", "header_row", "record_path", "pad_short_rows", "fill_merged"}
+)
 _CHIPS_OF = {
     "csv": frozenset({"encoding", "delimiter", "header_row", "pad_short_rows"}),
-    **{kind.value: frozenset({"sheet", "header_row"}) for kind in WORKBOOKS},
+    **{kind.value: frozenset({"sheet", "header_row", "fill_merged"}) for kind in WORKBOOKS},
     "json": frozenset({"encoding", "record_path"}),
     "ndjson": frozenset({"encoding"}),
     "xml": frozenset({"record_path"}),
@@ -89,6 +91,9 @@ class FileOptionsForm(forms.Form):
         max_value=1_048_576,
         required=False,
         widget=UnfoldAdminTextInputWidget,
+    )
+    fill_merged = forms.BooleanField(
+        label="Fill merged cells with their value", required=False, widget=UnfoldBooleanSwitchWidget
     )
     pad_short_rows = forms.BooleanField(
         label="Fill up rows that end too early", required=False, widget=UnfoldBooleanSwitchWidget
@@ -136,6 +141,7 @@ class FileOptionsForm(forms.Form):
             "has_header": None if row is None else row > 0,
             "header_row": row or None,
             "pad_short_rows": given.get("pad_short_rows", False),
+            "fill_merged": given.get("fill_merged", False),
         }
 
 

@@ -50,6 +50,7 @@ class OptionsSerializer(StrictSerializer):
         max_length=500, required=False, help_text="Which file of an archive is read."
     )
     pad_short_rows = serializers.BooleanField(required=False, allow_null=True)
+    fill_merged = serializers.BooleanField(required=False, allow_null=True)
 
 
 class NotificationsSerializer(StrictSerializer):
@@ -265,6 +266,7 @@ class FileSerializer(serializers.Serializer[Job]):
     record_path = serializers.CharField()
     member = serializers.CharField()
     pad_short_rows = serializers.BooleanField()
+    fill_merged = serializers.BooleanField()
 
 
 class ConfigSerializer(serializers.Serializer[Job]):

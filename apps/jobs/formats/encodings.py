@@ -118,11 +118,29 @@ class Detector:
                 self._note_high(head)
         if self._mixed:
             return Encoding("utf-8", "UTF-8 in the beginning, but not throughout", sure=False)
-        if self._high >= 8 and self._neighbours > self._high * 0.6:
+        if (
+            self._high >= 8
+            and not (self._undefined and _is_shift_jis(head))
+            and self._neighbours > self._high * 0.6
+        ):
             return Encoding("cp1251", "not UTF-8; runs of letters as in Cyrillic", sure=False)
+        if self._undefined and _is_shift_jis(head):
+            return Encoding("shift_jis", "not UTF-8; Japanese letters throughout", sure=False)
         if self._undefined:
             return Encoding("iso-8859-1", "not UTF-8, and has bytes that Windows-1252 lacks", sure=False)
         return Encoding("cp1252", "not UTF-8, so most likely the Western European code page", sure=False)
+
+
+def _is_shift_jis(head: bytes) -> bool:
+    """Whether the text decodes as Shift JIS to its end, and its letters are Japanese ones."""
+    try:
+        decoder = codecs.getincrementaldecoder("shift_jis")("strict")
+        text = decoder.decode(head, final=False)
+    except UnicodeDecodeError:
+        return False
+    letters = [character for character in text if character > "\x7f"]
+    japanese = sum("\u3040" <= c <= "\u30ff" or "\u4e00" <= c <= "\u9fff" for c in letters)
+    return len(letters) >= 4 and japanese * 3 >= len(letters) * 2
 
 
 def utf16_without_mark(head: bytes) -> Encoding | None:

@@ -81,7 +81,8 @@ class Sheet:
 class Options:
     """How to read. None means: find out.
 
-    `record_path` says where in a nested file the records are, `member` which file of an archive is meant.
+    `fill_merged` gives every cell of a merged range the range's value. `record_path` says where in a nested
+    file the records are, `member` which file of an archive is meant.
     `max_unpacked` bounds workbooks, `max_extracted` other packed files. `skip_rows` data rows are passed
     over, for those who come back.
     """
@@ -94,6 +95,7 @@ class Options:
     record_path: str | None = None
     member: str | None = None
     pad_short_rows: bool = False
+    fill_merged: bool = False
     skip_rows: int = 0
     max_columns: int = 2_000
     max_cell: int = 1_048_576

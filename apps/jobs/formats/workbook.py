@@ -33,6 +33,8 @@ from apps.jobs.formats.zipguard import inspect, open_archive
 
 FILE_TYPE = "xlsx"
 _EXACT = 2**53
+_BEFORE_NO_DAY = "1900-02-28"
+"""As which day 60 of Excel's calendar is read, as day 59 is."""
 
 
 def open_workbook(file: BinaryIO, options: Options) -> Table:
@@ -93,7 +95,7 @@ def _open_sheet(file: BinaryIO, options: Options, file_type: str, marks: dict[st
     sheets = _sheets(book)
     chosen = _choose(sheets, options.sheet)
     grid = _grid(book, chosen)
-    notices = _notices(sheets, chosen, grid)
+    notices = _notices(sheets, chosen, grid, options)
     head = _head(grid)
     header_row = _find_header_row(head, options)
     header = head[header_row - 1] if header_row and header_row <= len(head) else None
@@ -114,6 +116,9 @@ def _open_sheet(file: BinaryIO, options: Options, file_type: str, marks: dict[st
         notices.append(f"The header is in row {header_row}; the rows above it are passed over.")
     progress = _Progress(grid.total_height)
     mark = marks.get(chosen.name)
+    if mark and mark.hidden_rows:
+        hidden = "1 hidden row is" if mark.hidden_rows == 1 else f"{mark.hidden_rows:,} hidden rows are"
+        notices.append(f"{hidden} included, whether filtered out or hidden by hand.")
     if mark and mark.padded:
         shown = ", ".join(f"“{columns[c].name}”" for c in sorted(mark.padded) if c < len(columns))
         notices.append(f"Numbers shown with leading zeros keep them: {shown}.")
@@ -190,7 +195,9 @@ def _grid(book: calamine.CalamineWorkbook, sheet: Sheet) -> calamine.CalamineShe
         ) from None
 
 
-def _notices(sheets: Sequence[Sheet], chosen: Sheet, grid: calamine.CalamineSheet) -> list[str]:
+def _notices(
+    sheets: Sequence[Sheet], chosen: Sheet, grid: calamine.CalamineSheet, options: Options
+) -> list[str]:
     notices = []
     if len(sheets) > 1:
         others = ", ".join(f"“{s.name}”{'' if s.visible else ' (hidden)'}" for s in sheets if s != chosen)
@@ -199,7 +206,10 @@ def _notices(sheets: Sequence[Sheet], chosen: Sheet, grid: calamine.CalamineShee
         notices.append(f"The sheet “{chosen.name}” is hidden.")
     if grid.merged_cell_ranges:
         notices.append(
-            "The sheet has merged cells: only the first cell of each has the value, the others are empty."
+            "The sheet has merged cells: each cell of a range is read with the range's value."
+            if options.fill_merged
+            else "The sheet has merged cells: only the first cell of each has the value, the others are "
+            "empty."
         )
     return notices
 
@@ -254,6 +264,7 @@ def _rows(
     for (row, column), code in mark.found.items():
         marked_rows.setdefault(row, []).append((column - first_column, code))
     number = 0
+    merged = _Merged(grid, first_column) if options.fill_merged else None
     for line, raw in enumerate(grid.iter_rows(), start=1):
         progress.row = line
         if line <= header_row:
@@ -268,6 +279,8 @@ def _rows(
             cells.append(cell)
             if odd:
                 problems.append(_imprecise(columns, index, odd))
+            elif isinstance(value, dt.date) and cell[:10] == _BEFORE_NO_DAY:  # type: ignore[index]
+                problems.append(_no_day(columns, index, str(cell)))
         for column in mark.padded:
             index = column - first_column
             if (
@@ -276,6 +289,8 @@ def _rows(
                 and (digits := mark.digits_at(line, column))
             ):
                 cells[index] = format(cells[index], f"0{digits}d")
+        if merged is not None:
+            merged.fill(line, cells)
         for index, code in marked_rows.get(line, ()):
             if 0 <= index < len(cells):
                 problems.append(_error_cell(columns, index, code))
@@ -301,6 +316,30 @@ def _rows(
         elif len(cells) < width:
             cells.extend([None] * (width - len(cells)))
         yield Row(number, line, cells, tuple(problems))
+
+
+class _Merged:
+    """Gives the cells of merged ranges the value of their first one, row by row."""
+
+    def __init__(self, grid: calamine.CalamineSheet, first_column: int) -> None:
+        self._starting: dict[int, list[tuple[int, int, int]]] = {}
+        for (top, left), (bottom, right) in grid.merged_cell_ranges or ():
+            span = (left - first_column, right - first_column, bottom + 1)
+            self._starting.setdefault(top + 1, []).append(span)
+        self._open: list[tuple[int, int, int, Cell]] = []
+
+    def fill(self, line: int, cells: list[Cell]) -> None:
+        for left, right, last, value in self._open:
+            for index in range(left, min(right + 1, len(cells))):
+                if line <= last and cells[index] in ("", None):
+                    cells[index] = value
+        self._open = [span for span in self._open if span[2] > line]
+        for left, right, last in self._starting.get(line, ()):
+            if 0 <= left < len(cells):
+                for index in range(left + 1, min(right + 1, len(cells))):
+                    if cells[index] in ("", None):
+                        cells[index] = cells[left]
+                self._open.append((left, right, last, cells[left]))
 
 
 def _cell(value: object) -> tuple[Cell, str]:
@@ -341,6 +380,17 @@ def _imprecise(columns: Sequence[Column], index: int, text: str) -> CellProblem:
         "precision_lost",
         f"{text} has more digits than Excel keeps (15): the last ones may be wrong. "
         "Format such columns as text.",
+        _name(columns, index),
+        text,
+        Severity.WARNING,
+    )
+
+
+def _no_day(columns: Sequence[Column], index: int, text: str) -> CellProblem:
+    return CellProblem(
+        "impossible_date",
+        "The cell holds 28 February 1900, or day 60 of Excel's calendar, which it shows as 29 February 1900, "
+        "a day that never was. Look whether it is meant to be a date.",
         _name(columns, index),
         text,
         Severity.WARNING,

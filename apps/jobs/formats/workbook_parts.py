@@ -14,6 +14,7 @@ _REL = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _STRICT_REL = "{http://purl.oclc.org/ooxml/officeDocument/relationships}id"
 _REFERENCE = re.compile(rb'\br="([A-Z]{1,3})(\d{1,7})"')
 _STYLED = re.compile(rb'<c r="([A-Z]{1,3})(\d{1,7})" s="(\d{1,5})"')
+_HIDDEN_ROW = re.compile(rb'<row\b[^>]{0,500}? hidden="(?:1|true)"')
 _ZEROS = re.compile("0{2,15}")
 _SHOWN = re.compile(rb"<v>([^<]{1,20})</v>")
 
@@ -29,6 +30,7 @@ class Marks:
         self.padded: dict[int, list[tuple[int, int, int]]] = {}  # column → (first row, last row, digits)
         self._styles = padded_styles or {}
         self._rest = b""
+        self.hidden_rows = 0
 
     def feed(self, chunk: bytes) -> None:
         data = self._rest + chunk
@@ -37,6 +39,8 @@ class Marks:
             self._rest = data[-65_536:]
             return
         self._rest = data[end:]
+        if b' hidden="' in data:
+            self.hidden_rows += len(_HIDDEN_ROW.findall(data, 0, end))
         if self._styles:
             self._note_padded(data[:end])
         if not any(hint in data for hint in self._HINTS):

@@ -64,6 +64,7 @@ class Job(TimeOrdered, Stamped, Leased):
     pad_short_rows = models.BooleanField(
         default=False, help_text="Take cells that are missing at the end of a row as empty."
     )
+    fill_merged = models.BooleanField(default=False, help_text="Give every cell of a merged range its value.")
     preview = models.JSONField(
         default=dict, blank=True, help_text="Columns, first rows and what was noticed."
     )

@@ -18,7 +18,7 @@ from apps.jobs.errors import RunFailed
 from apps.jobs.formats import Cell, Row
 from apps.jobs.models import Job, JobArtifact
 from apps.jobs.models.problems import KEPT
-from apps.jobs.services import corrected, deletions, files, findings, live, storage
+from apps.jobs.services import corrected, deletions, examples, files, findings, live, storage
 from apps.jobs.services.feed import Feed, Settled
 from apps.jobs.services.plans import actor_of, plan, watch
 from apps.jobs.services.problems import MASK, Judge, Judged, Problem
@@ -209,9 +209,10 @@ def _rehearse(
 
         part = _part(job)
         first_row = 1
-        examine = watch(job, planned, feed.places)
-        if examine is not None:
-            stack.enter_context(contextlib.closing(examine))
+        repeats = watch(job, planned, feed.places)
+        if repeats is not None:
+            stack.enter_context(contextlib.closing(repeats))
+        examine = examples.examiner(job, planned, repeats)
         try:
             while True:
                 result = upsert(

@@ -17,7 +17,17 @@ from django.utils import timezone
 from apps.jobs.errors import RunFailed
 from apps.jobs.formats import Table
 from apps.jobs.models import Cause, Job, JobError, Rejection
-from apps.jobs.services import corrected, deletions, files, findings, live, problems, rehearsals, storage
+from apps.jobs.services import (
+    corrected,
+    deletions,
+    examples,
+    files,
+    findings,
+    live,
+    problems,
+    rehearsals,
+    storage,
+)
 from apps.jobs.services.feed import Feed, Settled
 from apps.jobs.services.plans import Plan, actor_of, plan, watch
 from apps.jobs.services.problems import Judge, Judged
@@ -110,6 +120,7 @@ class _Import:
             handed=self.handed,
         )
         self.watch = watch(job, planned, places)
+        self.examine = examples.examiner(job, planned, self.watch)
         self.clock = time.monotonic()
 
     def close(self) -> None:
@@ -120,7 +131,7 @@ class _Import:
         """Before going on in the middle of a file: look once more at the rows that are settled, so that one
         that repeats them is found as in a run that was never interrupted."""
         job, settled = self.job, self.job.settled_rows()
-        if self.watch is None or not settled:
+        if self.examine is None or self.watch is None or not settled:
             return
         mapper = compile_mapping(
             job.dataset.fields,
@@ -141,7 +152,7 @@ class _Import:
             while part := list(islice(rows, job.batch_size)):
                 self.check()
                 before.settle(len(part))
-                self.watch(mapper.map_rows(part, number, lookup=finder))
+                self.examine(mapper.map_rows(part, number, lookup=finder))
                 number += len(part)
         self.clock = time.monotonic()
 
@@ -218,7 +229,7 @@ class _Import:
             timezone=job.timezone or None,
             on_batch=self._on_batch,
             allow_deletion=rows == (),
-            examine=self.watch,
+            examine=self.examine,
         )
 
     def _stopped(self, judged: Judged) -> StoppedOnError:
@@ -304,7 +315,7 @@ def _verify(job: Job, check: Callable[[], None]) -> None:
         found = rehearse(job, stop_on_error=True, check=check)
     elif job.checked_at is None and (job.validate_before_import or _asks_before_deleting(job)):
         found = rehearse(job, check=check)
-        if found.rows and found.wrong == found.rows - found.skipped:
+        if found.wrong and found.wrong == found.rows - found.skipped:
             first = found.last_problems[0].message if found.last_problems else ""
             raise RunFailed(
                 f"Every row of the file is wrong, so nothing was imported. The first problem: {first}"

@@ -10,9 +10,10 @@ import xlsxwriter
 from apps.jobs.formats.writers import CsvWriter
 from apps.jobs.statuses import FileType
 from apps.records.fields import FIELD_TYPES, Field
-from apps.records.models import Dataset
+from apps.records.models import Dataset, Record
 
 ROWS_WITH_CHOICES = 10_000
+OFFERED_REFERENCES = 1_000
 _LIST_LIMIT = 250
 """Characters of a drop-down's choices within Excel's own limit of 255; longer lists go to a sheet."""
 
@@ -105,21 +106,39 @@ def _workbook(dataset: Dataset) -> bytes:
         sheet.write_string(0, index, field.name, needed if field.required or is_key else usual)
         sheet.write_comment(0, index, note_of(field, is_key=is_key), {"x_scale": 2})
         sheet.write_string(1, index, str(sample_of(field)), example)
-        choices = ["yes", "no"] if field.type == "boolean" else [value for value, _ in field.choices]
+        choices = _choices(dataset, field)
         if not choices:
             continue
         source: Any = choices
-        if len(",".join(choices)) > _LIST_LIMIT:
+        if len(",".join(choices)) > _LIST_LIMIT or any("," in choice for choice in choices):
             if lists is None:
                 lists = book.add_worksheet("Choices")
                 lists.hide()
             lists.write_column(0, index, choices)
             column = xlsxwriter.utility.xl_col_to_name(index)
             source = f"=Choices!${column}$1:${column}${len(choices)}"
-        sheet.data_validation(1, index, ROWS_WITH_CHOICES, index, {"validate": "list", "source": source})
+        # Records may have come since: what is not in their list is checked by the import.
+        rule = {"validate": "list", "source": source, "show_error": field.type != "reference"}
+        sheet.data_validation(1, index, ROWS_WITH_CHOICES, index, rule)
     _instructions(book, dataset)
     book.close()
     return file.getvalue()
+
+
+def _choices(dataset: Dataset, field: Field) -> list[str]:
+    """What the column's drop-down offers: for a reference the first keys of the other dataset."""
+    if field.type == "boolean":
+        return ["yes", "no"]
+    if field.type == "reference" and field.reference:
+        others = Record.objects.filter(
+            dataset__organization_id=dataset.organization_id,
+            dataset__slug=field.reference,
+            deleted_at=None,
+            key__isnull=False,
+        )
+        keys = others.order_by("key").values_list("key", flat=True)[:OFFERED_REFERENCES]
+        return [str(key) for key in keys]
+    return [value for value, _ in field.choices]
 
 
 def _instructions(book: Any, dataset: Dataset) -> None:
@@ -130,7 +149,8 @@ def _instructions(book: Any, dataset: Dataset) -> None:
     sheet.set_column(1, 1, 90)
     sheet.write_string(0, 0, f"How to fill in “{dataset.name}”", bold)
     lines = [
-        "Write one record per row on the first sheet, and overwrite the example in its second row.",
+        "Write one record per row on the first sheet, and overwrite the example in its second row "
+        "(left as it is, it is passed over).",
         "Keep the first row: it names the columns. Those that you do not need may be deleted or left empty.",
         "Columns with a yellow header must be filled in.",
         "Write dates as 2026-03-31 and numbers with a point before the decimals.",

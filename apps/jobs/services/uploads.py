@@ -32,6 +32,7 @@ PREVIEW_FIELDS = (
     "header_row",
     "sheet",
     "pad_short_rows",
+    "fill_merged",
     "record_path",
     "member",
 )
@@ -168,6 +169,7 @@ def options_of(job: Job, *, skip_rows: int = 0) -> Options:
         record_path=job.record_path or None,
         member=job.member or None,
         pad_short_rows=job.pad_short_rows,
+        fill_merged=job.fill_merged,
         skip_rows=skip_rows,
     )
 
@@ -181,6 +183,7 @@ def reread(
     header_row: int | None = None,
     sheet: str | None = None,
     pad_short_rows: bool | None = None,
+    fill_merged: bool | None = None,
     record_path: str | None = None,
     member: str | None = None,
 ) -> Job:
@@ -191,6 +194,7 @@ def reread(
     if job.status != JobStatus.PENDING:
         raise NotReady(f"{job.number} is {job.get_status_display().lower()}; its file is not read anew.")
     pad = job.pad_short_rows if pad_short_rows is None else pad_short_rows
+    fill = job.fill_merged if fill_merged is None else fill_merged
     options = Options(
         encoding=encoding or None,
         delimiter=delimiter or None,
@@ -200,13 +204,14 @@ def reread(
         record_path=record_path or None,
         member=member or job.member or None,
         pad_short_rows=pad,
+        fill_merged=fill,
     )
     with storage.opened(job.file_path) as file:
         table = open_table(file, options, file_type=job.file_type, filename=job.original_name)
         preview = previews.make(table)
     names_before = [column["name"] for column in job.preview.get("columns", [])]
     apply_findings(job, table, preview)
-    job.pad_short_rows = pad
+    job.pad_short_rows, job.fill_merged = pad, fill
     if names_before != table.names:
         job.configured_at = None
         job.field_mapping = {}

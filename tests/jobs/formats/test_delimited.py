@@ -321,3 +321,13 @@ def test_memory_does_not_depend_on_the_size_of_the_file(tmp_path: Any) -> None:
         return found
 
     assert peak(80_000) < peak(20_000) * 1.3
+
+
+def test_shift_jis_is_told_from_western_code_pages() -> None:
+    text = "名前,住所\n山田太郎,東京都千代田区\nカタカナ,ひらがな\n"
+    table = open_table(io.BytesIO(text.encode("shift_jis")))
+    assert table.findings.encoding == "shift_jis"
+    assert table.names == ["名前", "住所"]
+    assert any("Japanese" in notice for notice in table.notices)
+    for western in ("naïve,Ÿ\nœuvre,Žižka\n".encode("cp1252"), b"a\x81,b\n\xe9t\xe9,caf\xe9\n"):
+        assert open_table(io.BytesIO(western)).findings.encoding in ("cp1252", "iso-8859-1")

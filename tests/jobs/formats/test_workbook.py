@@ -327,3 +327,56 @@ def test_what_no_sheet_can_hold_is_written_all_the_same() -> None:
     assert row.values[:2] == [1, "12345678901234567890"]
     assert str(row.values[2]).startswith("bell � and x")
     assert len(str(row.values[2])) == 32_767
+
+
+def test_merged_cells_are_told_and_filled_by_choice() -> None:
+    def fill(book: Any, sheet: Any) -> None:
+        sheet.write_row(1, 1, ["id", "region", "note"])
+        sheet.merge_range(2, 2, 4, 2, "North")
+        sheet.merge_range(5, 2, 5, 3, "South")
+        for n in range(4):
+            sheet.write_number(2 + n, 1, n + 1)
+
+    data = workbook(fill)
+    plain = open_table(io.BytesIO(data))
+    assert [row.values[1] or "" for row in plain.rows] == ["North", "", "", "South"]
+    assert "only the first cell of each has the value" in " ".join(plain.notices)
+    filled = open_table(io.BytesIO(data), Options(fill_merged=True))
+    assert [list(row.values) for row in filled.rows] == [
+        [1, "North", ""],
+        [2, "North", ""],
+        [3, "North", ""],
+        [4, "South", "South"],
+    ]
+    again = open_table(io.BytesIO(data), Options(fill_merged=True, skip_rows=2))
+    assert [row.values[1] for row in again.rows] == ["North", "South"]
+    assert "each cell of a range is read with the range's value" in " ".join(filled.notices)
+
+
+def test_hidden_rows_are_read_and_told() -> None:
+    def fill(book: Any, sheet: Any) -> None:
+        sheet.write_row(0, 0, ["id"])
+        for n in range(1, 5):
+            sheet.write_number(n, 0, n)
+        sheet.set_row(2, None, None, {"hidden": True})
+        sheet.set_row(3, None, None, {"hidden": True})
+
+    table = open_table(io.BytesIO(workbook(fill)))
+    assert [row.values[0] for row in table.rows] == [1, 2, 3, 4]
+    assert "2 hidden rows are included, whether filtered out or hidden by hand." in table.notices
+
+
+def test_the_day_that_never_was_is_told() -> None:
+    def fill(book: Any, sheet: Any) -> None:
+        day = book.add_format({"num_format": "yyyy-mm-dd"})
+        sheet.write_row(0, 0, ["d"])
+        for n, serial in enumerate([58, 60, 61], start=1):
+            sheet.write_number(n, 0, serial, day)
+
+    rows = list(open_table(io.BytesIO(workbook(fill))).rows)
+    assert [row.values[0] for row in rows] == ["1900-02-27", "1900-02-28", "1900-03-01"]
+    assert [[(p.code, p.severity) for p in row.problems] for row in rows] == [
+        [],
+        [("impossible_date", "warning")],
+        [],
+    ]
