@@ -8,7 +8,7 @@ from django.db.models import Count, QuerySet
 
 from apps.jobs.models import Job, JobError
 from apps.jobs.services import live
-from apps.jobs.statuses import JobStatus
+from apps.jobs.statuses import JobStatus, JobType
 from apps.kernel.errors import NotFound
 from apps.tenants.models import Organization
 
@@ -26,6 +26,25 @@ def job_of(organization: Organization, ref: str) -> Job:
     if job is None:
         raise NotFound(f"There is no job “{ref[:40]}”.")
     return job
+
+
+def same_file(job: Job) -> Job | None:
+    """The latest other import of exactly this file into the same dataset that has run, if there is one."""
+    if not job.sha256:
+        return None
+    return (
+        Job.objects.filter(
+            organization_id=job.organization_id,
+            sha256=job.sha256,
+            dataset_id=job.dataset_id,
+            job_type=JobType.IMPORT,
+            started_at__isnull=False,
+            dry_run=False,
+        )
+        .exclude(pk=job.pk)
+        .order_by("-id")
+        .first()
+    )
 
 
 def progress_of(job: Job) -> dict[str, Any]:

@@ -268,7 +268,7 @@ def test_pages_stay_small_whatever_the_file(staff, upload) -> None:
     for step in ("file", "columns"):
         page = text_of(staff.get(reverse(f"admin:jobs_import_{step}", args=[job.number])))
         assert len(page) < 300_000, step
-    assert "1382 more columns are not shown" in page
+    assert "1402 more columns are not shown" in page
 
     long = upload("external_id,name,notes\n" + f"C1,A,{'x' * 900_000}\n" * 20)
     for step in ("file", "columns"):
@@ -414,3 +414,65 @@ def test_corrections_of_others_and_by_auditors_are_refused(organization, upload)
         assert auditor.post(url, sent).status_code == 403
         assert auditor.get(url).status_code == 403
     assert Correction.objects.count() == 0
+
+
+def test_dates_that_can_be_read_in_two_ways_are_asked_about(staff, upload, clients) -> None:
+    job = upload("external_id,name,since\nC1,One,03/04/2024\nC2,Two,05/06/2024\n")
+    url = reverse("admin:jobs_import_columns", args=[job.number])
+    page = text_of(staff.get(url))
+    assert "day/month/year</button>" in page
+    assert "month/day/year</button>" in page
+    page = text_of(staff.post(url, matched(job)))
+    assert "Say how the values are written: day/month/year or month/day/year?" in page
+    job.refresh_from_db()
+    assert (job.status, job.configured_at) == ("pending", None)
+    staff.post(url, matched(job, **{"c2-transforms": "date('%m/%d/%Y')", "c2-sure": "1"}))
+    job = work_on(Job.objects.get(pk=job.pk))
+    run(job)
+    assert selectors.live(clients).get(key="C1").data["since"] == "2024-03-04"
+
+    again = upload("external_id,name,since\nC3,Three,07/08/2024\n")  # such a file was decided about before
+    assert (
+        staff.post(
+            reverse("admin:jobs_import_columns", args=[again.number]),
+            matched(again, **{"c2-transforms": "date('%m/%d/%Y')", "c2-sure": "1"}),
+        ).status_code
+        == 302
+    )
+
+
+def test_choosing_a_field_proposes_how_its_values_are_read(staff, upload) -> None:
+    job = upload("external_id,day\nC1,31.12.2025\nC2,\nC3,30.11.2025\nC4,bald\n")
+    url = reverse("admin:jobs_import_sample", args=[job.number])
+    seen = staff.post(url, {"column": "day", "target": "since", "propose": "1"}).json()
+    assert seen["transforms"] == "date('%d.%m.%Y')"
+    assert seen["rule"] == "dates as day.month.year"
+    assert (seen["rows"], seen["filled"], seen["fitting"]) == (4, 3, 2)
+    assert seen["values"][0] == {"given": "31.12.2025", "becomes": "2025-12-31"}
+    assert "problem" in seen["values"][-1]
+
+
+def test_a_column_is_known_from_other_files(upload, clients) -> None:
+    first = upload("external_id;Firmenbezeichnung;x\nC1;One;1\n")
+    spec = {"fields": [
+        {"target": "external_id", "source": "external_id"},
+        {"target": "name", "source": "Firmenbezeichnung", "transforms": "upper"},
+    ]}  # fmt: skip
+    run(imports.configure(job=first, actor=ADA, mapping=spec))
+    proposal = imports.propose(job=upload("firmenbezeichnung,external_id,status\nTwo,C2,lead\n"))
+    assert [(c.target, c.how) for c in proposal.columns] == [
+        ("name", "remembered"),
+        ("external_id", "exact"),
+        ("status", "exact"),
+    ]
+
+
+def test_a_file_that_was_imported_before_is_told(staff, upload, clients) -> None:
+    content = "external_id,name\nC1,One\n"
+    first = run(configured(upload(content)))
+    again = upload(content, "other-name.csv")
+    page = text_of(staff.get(reverse("admin:jobs_import_file", args=[again.number])))
+    assert "This very file was imported before" in page
+    assert first.number in page
+    other = upload("external_id,name\nC1,Two\n")
+    assert "imported before" not in text_of(staff.get(reverse("admin:jobs_import_file", args=[other.number])))

@@ -21,16 +21,19 @@ from apps.jobs.formats.encodings import CHOICES
 from apps.jobs.models import Job
 from apps.jobs.services import imports
 from apps.jobs.services.imports import MAX_BATCH, Settings
+from apps.jobs.services.samples import WITH_WAYS
+from apps.jobs.services.ways import words_of
 from apps.jobs.statuses import WORKBOOKS, ImportMode, Repeats
 from apps.kernel.errors import FieldError
 from apps.records.fields import Field
 from apps.records.mapping import MappingSpec, pipe_to_text
 from apps.records.mapping.sources import COLUMN_PREFIX
 from apps.records.mapping.spec import FieldMapping
+from apps.records.mapping.suggest import fit, pipe_of
 
-SHOWN_COLUMNS = 120
+SHOWN_COLUMNS = 100
 """Columns that the page lists at most, those that are matched always among them."""
-SHOWN_OPTIONS = 1_800
+SHOWN_OPTIONS = 1_200
 """Columns times fields up to which each column has a drop-down of its own; above, one shared list."""
 
 
@@ -339,6 +342,14 @@ def text_of_rules(rules: Sequence[Mapping[str, str]]) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way in which a column's dates or numbers can be read."""
+
+    transforms: str
+    words: str
+
+
 @dataclass(slots=True)
 class ColumnRow:
     """One column of the file and what becomes of it."""
@@ -356,7 +367,14 @@ class ColumnRow:
     how: str = "none"
     fitting: float = 1.0
     ambiguous: tuple[str, ...] = ()
+    ways: tuple[Way, ...] = ()
+    empty: int = 0
     error: str = ""
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether its values can be read in several ways, and nobody has said in which."""
+        return bool(self.ways) and self.how not in ("remembered", "saved", "decided")
 
     @property
     def percent(self) -> int:
@@ -404,6 +422,7 @@ class Matching:
                 row.default = _text(decided.default)
                 row.required = decided.required
                 row.rules = _rules(decided)
+            row.ways = _ways(job, row)
         filled = {row.target for row in rows if row.target}
         fixed = [_fixed(f, by_target.get(f.name), known) for f in job.dataset.fields if f.name not in filled]
         shown, left_out = _shown(rows)
@@ -420,7 +439,8 @@ class Matching:
             row.default = data.get(f"c{row.index}-default", "")
             row.required = bool(data.get(f"c{row.index}-required"))
             row.rules = data.get(f"c{row.index}-rules", "")
-            row.how = "configured"
+            row.how = "decided" if data.get(f"c{row.index}-sure") else "configured"
+            row.ways = _ways(job, row)
             row.confidence = 1.0 if row.target else 0.0
         filled = {row.target for row in rows if row.target}
         fixed = []
@@ -436,6 +456,13 @@ class Matching:
     def spec(self) -> dict[str, Any]:
         """As `imports.configure` takes it."""
         return {"fields": [entry for _, entry in self.entries]}
+
+    def undecided(self) -> bool:
+        """Mark the columns about which somebody has to say how they are read; whether there are any."""
+        rows = [row for row in self.columns if row.is_undecided]
+        for row in rows:
+            row.error = f"Say how the values are written: {' or '.join(way.words for way in row.ways)}?"
+        return bool(rows)
 
     def place(self, errors: Sequence[FieldError]) -> dict[str, str]:
         """Put the service's errors at their rows; returns those of the settings, by name."""
@@ -460,8 +487,22 @@ def _rows(job: Job) -> list[ColumnRow]:
     rows = []
     for index, column in enumerate(job.preview["columns"]):
         values = list(dict.fromkeys(v for v in (samples[index] if index < len(samples) else []) if v))[:3]
-        rows.append(ColumnRow(index, column["name"], values, repeated=column["repeated"]))
+        cells = samples[index] if index < len(samples) else []
+        empty = round(100 * sum(not cell for cell in cells) / len(cells)) if cells else 100
+        rows.append(ColumnRow(index, column["name"], values, repeated=column["repeated"], empty=empty))
     return rows
+
+
+def _ways(job: Job, row: ColumnRow) -> tuple[Way, ...]:
+    """The ways in which the column's values can be read as its field, where they mean different things."""
+    field = job.dataset.fields_by_name.get(row.target)
+    samples = job.preview.get("samples", [])
+    if field is None or field.type not in WITH_WAYS or row.index >= len(samples):
+        return ()
+    found = fit(row.name, field, samples[row.index])
+    ways = tuple(Way(pipe_to_text(pipe_of(field, way)), words_of(way)) for way in found.ambiguous)
+    known = {way.transforms for way in ways} | {""}
+    return ways if row.transforms in known else ()
 
 
 def _shown(rows: list[ColumnRow]) -> tuple[list[ColumnRow], int]:

@@ -194,6 +194,7 @@ class ImportSteps(ImportCorrections):
             "file",
             form=form,
             is_open=is_open,
+            earlier=selectors.same_file(job) if is_open else None,
             columns=job.preview["columns"][: previews.COLUMNS],
             more_columns=max(0, len(job.preview["columns"]) - previews.COLUMNS),
             rows=job.preview["rows"],
@@ -241,6 +242,8 @@ class ImportSteps(ImportCorrections):
     def _decided(self, request: HttpRequest, job: Job, matching: Matching, form: SettingsForm) -> bool:
         """Save what was decided and order the check; false, with the errors at their places, if refused."""
         actor = request.actor  # type: ignore[attr-defined]
+        if matching.undecided():
+            return False
         try:
             imports.configure(job=job, actor=actor, mapping=matching.spec(), settings=form.settings())
             name = form.cleaned_data["save_as"].strip()
@@ -282,6 +285,7 @@ class ImportSteps(ImportCorrections):
             target=request.POST.get("target", "")[:60],
             transforms=request.POST.get("transforms", "")[:2000],
             default=request.POST.get("default", "")[:500],
+            propose=request.POST.get("propose") == "1",
         )
         return JsonResponse(shown, headers={"Cache-Control": "no-store"})
 

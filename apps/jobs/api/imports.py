@@ -51,7 +51,13 @@ class ImportUploadView(JobView):
             actor=self.actor,
             name=values["name"],
         )
-        data = {**JobSerializer(job).data, "preview": job.preview, "proposal": proposal_of(job)}
+        earlier = selectors.same_file(job)
+        data = {
+            **JobSerializer(job).data,
+            "preview": job.preview,
+            "proposal": proposal_of(job),
+            "same_file_as": earlier.number if earlier is not None else None,
+        }
         return Response(data, status=201, headers={"Location": self.location(f"jobs/{job.number}")})
 
 

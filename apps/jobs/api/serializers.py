@@ -381,6 +381,9 @@ class UploadedSerializer(JobSerializer):
 
     preview = serializers.JSONField(help_text="Columns, first rows, and what was noticed.")
     proposal = serializers.JSONField(help_text="A mapping to begin with, and how sure each column is.")
+    same_file_as = serializers.CharField(
+        allow_null=True, help_text="The latest job that imported exactly this file into the dataset before."
+    )
 
 
 class ErrorSerializer(serializers.Serializer[JobError]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
@@ -22,7 +22,7 @@ from apps.jobs.statuses import JOB_TRANSITIONS, ImportMode, JobStatus, Repeats
 from apps.kernel.background import enqueue
 from apps.kernel.errors import FieldError, InvalidInput
 from apps.kernel.states import move
-from apps.records.mapping import MappingSpec, suggest
+from apps.records.mapping import FieldMapping, MappingSpec, suggest
 from apps.records.mapping import check as check_mapping
 from apps.records.mapping.sources import COLUMN_PREFIX
 from apps.records.mapping.spec import check_row_rules
@@ -32,6 +32,8 @@ from apps.tenants.principals import Actor
 
 MAX_BATCH = 50_000
 RULES = ("required_fields", "unique_fields", "custom_rules")
+LEARNED_FROM = 50
+"""How many remembered mappings of a dataset are asked about a column that no name explains."""
 OURS = frozenset({"_row", "_line", "_errors"})
 """Columns of our own files of rejected rows: they say what was wrong, and are no data."""
 
@@ -72,8 +74,34 @@ def propose(*, job: Job) -> Proposal:
         if remembered is not None:
             known, how = _fitting(job, remembered.spec), "remembered"
     if known is None:
-        return Proposal(guessed.spec, _named(guessed.columns, names), "suggested")
+        return _learned(job, Proposal(guessed.spec, _named(guessed.columns, names), "suggested"))
     return Proposal(known, _as_decided(known, guessed.columns, names, how), how)
+
+
+def _learned(job: Job, proposal: Proposal) -> Proposal:
+    """The proposal, with columns that nothing was guessed for taken as such columns were in other files."""
+    taken = {column.target for column in proposal.columns}
+    if all(column.target for column in proposal.columns):
+        return proposal
+    learned: dict[str, FieldMapping] = {}
+    earlier = RememberedMapping.objects.filter(organization_id=job.organization_id, dataset=job.dataset)
+    for spec in earlier.order_by("-updated_at").values_list("spec", flat=True)[:LEARNED_FROM]:
+        for item in MappingSpec.from_dict(spec).fields:
+            if item.source:
+                learned.setdefault(normalised(item.source.removeprefix(COLUMN_PREFIX)), item)
+    columns, fields = list(proposal.columns), list(proposal.spec.fields)
+    for number, (column, name) in enumerate(zip(columns, _guessable(job), strict=True)):
+        found = learned.get(normalised(name)) if name and not column.target else None
+        if found is None or found.target in taken or found.target not in job.dataset.fields_by_name:
+            continue
+        taken.add(found.target)
+        source = f"{COLUMN_PREFIX}{column.column}"
+        fields.append(replace(found, source=source))
+        columns[number] = Suggestion(column.column, found.target, 0.95, "remembered", found.transforms)
+    spec = replace(proposal.spec, fields=tuple(fields))
+    if check_mapping(spec, job.dataset.fields, column_names(job)):
+        return proposal  # a transform may name columns that this file does not have
+    return Proposal(spec, tuple(columns), proposal.how)
 
 
 def _guessable(job: Job) -> list[str]:

@@ -11,7 +11,8 @@ from typing import Any
 from apps.jobs.formats import Cell, Row, Table
 
 ROWS = 10
-SAMPLED_ROWS = 50
+SAMPLED_ROWS = 200
+SAMPLED_CHARACTERS = 60_000
 COLUMNS = 60
 CELL = 80
 SAMPLE_CELL = 200
@@ -53,10 +54,17 @@ def _row(row: Row) -> dict[str, Any]:
 
 
 def _samples(table: Table, rows: list[Row]) -> list[list[str]]:
-    """For each column its first values, fewer of them the more columns there are."""
+    """For each column its first values, as many as there is room for."""
     width = len(table.columns)
-    depth = 20 if width <= 60 else 5 if width <= 400 else 2
-    right = [row for row in rows if not row.is_wrong][:depth]
+    least = 20 if width <= 60 else 5 if width <= 400 else 2
+    right = [row for row in rows if not row.is_wrong]
+    room, depth = SAMPLED_CHARACTERS, 0
+    for row in right:
+        room -= sum(min(SAMPLE_CELL, len(str(value))) + 4 for value in row.values)
+        if room < 0 and depth >= least:
+            break
+        depth += 1
+    right = right[:depth]
     return [
         [_shown(row.values[index], SAMPLE_CELL) for row in right if index < len(row.values)]
         for index in range(min(width, SAMPLE_COLUMNS))

@@ -21,6 +21,8 @@ from apps.records.mapping.spec import FieldMapping, MappingSpec
 from apps.records.mapping.steps import build_step
 
 SAMPLE = 200
+PLAIN = "en"
+"""How numbers are written that need no transform: 1234.56."""
 ALIKE = 0.75
 FITTING = 0.5
 """Share of a column's values that must fit a field, for the column to be taken for it."""
@@ -94,6 +96,17 @@ def suggest(
     return SuggestedMapping(MappingSpec(mapped), suggestions)
 
 
+def fit(column: str, field: Field, values: Sequence[Any]) -> Suggestion:
+    """A column that a person takes for the field: the transforms its values need, and how well they fit."""
+    filled = [value for value in values if not is_blank(value)][:SAMPLE]
+    return _fit(column, field, filled, "exact", 1.0) or Suggestion(column, field.name)
+
+
+def pipe_of(field: Field, way: str) -> Pipe:
+    """The pipe that reads values of the field as `way` (one of a suggestion's `ambiguous`) says."""
+    return next((pipe for pipe in _pipes(field) if _way(pipe) == way), ())
+
+
 def normalised(name: str) -> str:
     """A name without case, accents, spaces and marks: "E-Mail Adresse" and "e_mail_adresse" are the same."""
     plain = unicodedata.normalize("NFKD", _CAMEL.sub(" ", name.strip())).casefold()
@@ -158,11 +171,11 @@ def _fit(column: str, field: Field, values: Sequence[Any], how: str, confidence:
         its_share, its_meaning = _read(field, values, pipe)
         if its_share > share:
             best, share, meant, others = pipe, its_share, its_meaning, []
-        elif best and its_share == share and its_meaning != meant:
+        elif its_share == share and its_meaning != meant and _way(pipe) not in others:
             others.append(_way(pipe))
     if share < FITTING and how != "exact":
         return None
-    ambiguous = (_way(best), *others) if others else ()
+    ambiguous = (_way(best) if best else PLAIN, *others) if others else ()
     sureness = round(confidence * (0.5 + share / 2) * (0.8 if ambiguous else 1), 3)
     return Suggestion(column, field.name, sureness, how, best, round(share, 3), ambiguous)
 

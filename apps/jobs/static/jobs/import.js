@@ -99,17 +99,53 @@
         timer = setTimeout(look, 350);
       }
       [target, transforms, fallback].forEach(function (input) { input.addEventListener("input", later); });
+      let propose = false;
+      const sure = row.querySelector("[data-sure]");
+      const ways = row.querySelector("[data-ways]");
       target.addEventListener("change", function () {
         row.classList.toggle("jobs-row-off", !target.value);
+        propose = true;
+        sure.value = "";
+        ways.replaceChildren();
         only(target);
         later();
       });
+      ways.addEventListener("click", function (event) {
+        const chosen = event.target.closest("[data-way]");
+        if (!chosen) return;
+        transforms.value = chosen.dataset.way;
+        sure.value = "1";
+        ways.querySelectorAll("[data-way]").forEach(function (way) { way.setAttribute("aria-pressed", way === chosen); });
+        later();
+      });
+
+      function offer(found) {
+        if (!found.length) return;
+        const line = document.createElement("p");
+        line.textContent = "Read as";
+        ways.replaceChildren(line);
+        found.forEach(function (way) {
+          const button = document.createElement("button");
+          button.type = "button";
+          button.className = "hub-button hub-small";
+          button.dataset.way = way.transforms;
+          button.textContent = way.words;
+          button.setAttribute("aria-pressed", "false");
+          ways.append(button, " ");
+        });
+      }
 
       async function look() {
-        if (!target.value) return say(row, "", false);
+        if (!target.value) {
+          row.querySelector("[data-rule]").textContent = row.querySelector("[data-fitting]").textContent = "";
+          return say(row, "", false);
+        }
         const mine = (asked += 1);
+        const asking = propose;
+        propose = false;
         const body = new URLSearchParams({
           column: row.dataset.column, target: target.value, transforms: transforms.value, default: fallback.value,
+          propose: asking ? "1" : "",
         });
         let seen;
         try {
@@ -122,6 +158,11 @@
         } catch (problem) { return; }
         if (mine !== asked) return;
         if (seen.error) return say(row, seen.error, true);
+        if (asking && seen.transforms) transforms.value = seen.transforms;
+        if (asking) offer(seen.ways || []);
+        row.querySelector("[data-rule]").textContent = seen.rule ? "Reads " + seen.rule : "";
+        row.querySelector("[data-fitting]").textContent = seen.filled
+          ? (row.querySelector(".jobs-stats").firstChild.nodeType === 3 ? ", " : "") + Math.floor((100 * seen.fitting) / seen.filled) + " % fit" : "";
         const wrong = (seen.values || []).find(function (one) { return one.problem; });
         if (wrong) return say(row, wrong.problem, true);
         const good = (seen.values || []).filter(function (one) { return one.becomes; }).slice(0, 3);
