@@ -217,15 +217,17 @@ class Page:
 META = ("id", "version", "created_at", "updated_at", "deleted_at")
 
 
-def pages(selection: Selection, *, using: str, meta: bool, size: int = PAGE) -> Iterator[Page]:
-    """All records of the selection in order; no more than `size` of them are held at a time.
+def pages(
+    selection: Selection, *, using: str, meta: bool, size: int = PAGE, limit: int | None = None
+) -> Iterator[Page]:
+    """All records of the selection in order, or the first; no more than `size` of them are held at a time.
 
     `read` counts what the database gave; `data` holds what the tests kept of it.
     """
     raw = ExpressionWrapper(F("data"), output_field=TextField())
     rows = selection.rows.using(using).annotate(raw=raw)
     names = ("raw", *META) if meta else ("raw",)
-    found: Iterator[tuple[Any, ...]] = rows.values_list(*names).iterator(chunk_size=size)
+    found: Iterator[tuple[Any, ...]] = rows.values_list(*names)[:limit].iterator(chunk_size=size)
     while part := list(islice(found, size)):
         data: list[Data] = orjson.loads("[" + ",".join([row[0] for row in part]) + "]")
         about = [row[1:] for row in part] if meta else []

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from apps.jobs.formats import open_table
 from apps.jobs.models import Cause, Correction, Job, JobError
-from apps.jobs.services import imports, work
+from apps.jobs.services import exports, imports, work
 from apps.records import selectors
 from apps.records.models import Mapping
 from apps.tenants.models import Organization, User
@@ -301,19 +301,81 @@ def test_errors_can_be_looked_through(staff, upload) -> None:
     assert len(re.findall(r"hub-mono hub-muted\">not_a_choice", page)) == 50
 
 
-def test_an_export_is_ordered_and_downloaded(staff, upload) -> None:
+EXPORT = {
+    "format": "csv",
+    "columns": ["external_id", "name"],
+    "delimiter": ",",
+    "encoding": "utf-8",
+    "bom": "on",
+}
+
+
+def test_an_export_is_ordered_downloaded_and_repeated(staff, upload) -> None:
     run(configured(upload("external_id,name,status\nA,Ann,lead\nB,Bob,active\n")))
     assert "Clients" in text_of(staff.get("/admin/jobs/export/"))
     url = "/admin/jobs/export/?dataset=clients"
-    assert "2 records" in text_of(staff.get(url))
-    answer = staff.post(url, {"format": "csv", "columns": ["external_id", "name"], "where-status": "active"})
+    page = text_of(staff.get(url))
+    assert "<b>2</b> records" in page
+    assert "None yet." in page
+    order = {**EXPORT, "where-status": "active", "place-name": "1", "place-external_id": "2",
+             "header-name": "Firm", "labels": "on", "sort-0": "-name", "name": "Active ones"}  # fmt: skip
+    answer = staff.post(url, order)
     job = Job.objects.get(job_type="export")
     assert answer.headers["Location"] == reverse("admin:jobs_job_change", args=[job.number])
     assert work.take(job_id=job.pk)
     page = text_of(staff.get(answer.headers["Location"]))
     assert "1 row exported." in page
     file = staff.get(reverse("admin:jobs_job_file", args=[job.number, "output"]))
-    assert b"".join(file.streaming_content) == b"\xef\xbb\xbfexternal_id,name\r\nB,Bob\r\n"
+    assert b"".join(file.streaming_content) == b"\xef\xbb\xbfFirm,External id\r\nBob,B\r\n"
+    link = re.search(r"http://testserver(/api/export/[^\"<]+token=[^\"<]+)", page)
+    assert link is not None
+    assert Client().get(link[1].replace("&amp;", "&")).status_code == 200
+
+    again = text_of(staff.get(f"/admin/jobs/export/?like={job.number}"))
+    assert "Active ones" in again
+    assert "<b>1</b> record, 2 columns" in again
+    assert 'value="-name" selected' in again
+    assert 'name="header-name" value="Firm"' in again
+
+
+def test_the_preview_follows_the_form_and_says_what_is_wrong(staff, upload) -> None:
+    run(configured(upload("external_id,name,status\nA,<b>Ann</b>,lead\nB,Bob,active\n")))
+    url = "/admin/jobs/export/preview/?dataset=clients"
+    page = text_of(staff.post(url, {**EXPORT, "field-0": "name", "lookup-0": "contains", "value-0": "ANN"}))
+    assert "<b>1</b> record, 2 columns" in page
+    assert "&lt;b&gt;Ann&lt;/b&gt;" in page
+    assert "No record is like this" in text_of(staff.post(url, {**EXPORT, "created_to": "2001-01-01"}))
+    page = text_of(staff.post(url, {**EXPORT, "field-0": "since", "lookup-0": "gte", "value-0": "soon"}))
+    assert "hub-notice-bad" in page
+    assert staff.get(url).status_code == 404
+    assert Job.objects.filter(job_type="export").count() == 0
+
+
+def test_an_export_that_cannot_be_is_explained_and_not_ordered(staff, clients) -> None:
+    url = "/admin/jobs/export/?dataset=clients"
+    assert "Choose at least one column." in text_of(staff.post(url, {**EXPORT, "columns": []}))
+    assert "8 to 128 characters" in text_of(staff.post(url, {**EXPORT, "password": "short"}))
+    assert "is no field of" in text_of(staff.post(url, {**EXPORT, "columns": ["nope"]}))
+    assert Job.objects.count() == 0
+
+
+def test_a_list_of_records_is_exported_as_it_is_seen(staff, upload) -> None:
+    run(configured(upload("external_id,name,status\nA,Ann,lead\nB,Bob,active\nC,Cid,active\n")))
+    page = text_of(staff.get("/admin/data/clients/?status=active&o=-1"))
+    link = re.search(r'href="(/admin/jobs/export/[^"]+)"[^>]*>choose columns', page)
+    assert link is not None
+    begun = text_of(staff.get(link[1].replace("&amp;", "&")))
+    assert "<b>2</b> records" in begun
+    assert '<option value="active" selected' in begun
+    assert 'value="-name" selected' in begun
+
+
+def test_exports_of_others_cannot_be_repeated(staff, organization) -> None:
+    other = organizations.create(name="Globex")
+    theirs = exports.create(organization=other, dataset=selectors.dataset_of(other, "clients"), actor=ADA)
+    Job.objects.filter(pk=theirs.pk).update(number="JOB-2026-09999")
+    assert staff.get("/admin/jobs/export/?like=JOB-2026-09999").status_code == 404
+    assert staff.get("/admin/jobs/export/?dataset=nothing").status_code == 404
 
 
 def test_the_number_of_queries_does_not_grow_with_the_list(staff, upload) -> None:

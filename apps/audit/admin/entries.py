@@ -82,6 +82,7 @@ class ActorFilter(WordsFilter):
 class AuditEntryAdmin(HubModelAdmin):
     """Nothing here can be changed or deleted, by anybody."""
 
+    list_export = False  # it has one of its own, with all fields and the chain's hashes
     scope_resource = "audit"
     read_only = True
     list_display = ("when", "who", "what", "target", "fields_changed", "from_where")

@@ -1,77 +1,35 @@
-"""Ordering an export in the admin."""
+"""Ordering an export in the admin: dataset, records, columns, form; with a count and the first rows."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextInputWidget,
-    UnfoldBooleanSwitchWidget,
-)
 
-from apps.jobs.services import exports
-from apps.jobs.statuses import EXPORTABLE_CHOICES
+from apps.jobs import selectors
+from apps.jobs.admin.export_forms import (
+    Begun,
+    HowForm,
+    WhichForm,
+    column_rows,
+    columns_given,
+    initial_of_job,
+    initial_of_list,
+)
+from apps.jobs.admin.job_page import state_of
+from apps.jobs.models import Job
+from apps.jobs.services import export_preview, exports
+from apps.jobs.statuses import JobType
 from apps.kernel.admin import allows
-from apps.kernel.admin.saving import refuse
 from apps.kernel.errors import HubError, NotFound
 from apps.records import selectors as records
 from apps.records.models import Dataset
 
-
-class ExportForm(forms.Form):
-    """What to export of a dataset, and how (named as in django-import-export)."""
-
-    format = forms.ChoiceField(choices=EXPORTABLE_CHOICES, widget=UnfoldAdminSelectWidget)
-    columns = forms.MultipleChoiceField(
-        widget=UnfoldAdminCheckboxSelectMultipleWidget, help_text="In the order of the dataset's fields."
-    )
-    search = forms.CharField(
-        required=False,
-        max_length=200,
-        help_text="Only records whose key, or an indexed text, begins with this.",
-        widget=UnfoldAdminTextInputWidget,
-    )
-    labels = forms.BooleanField(
-        label="Labels as headers",
-        required=False,
-        help_text="Off: the fields' names, which an import recognizes for sure.",
-        widget=UnfoldBooleanSwitchWidget,
-    )
-    include_metadata = forms.BooleanField(
-        label="With ids, versions and times", required=False, widget=UnfoldBooleanSwitchWidget
-    )
-
-    def __init__(self, *args: Any, dataset: Dataset, **kwargs: Any) -> None:
-        names = [(f.name, f.title) for f in dataset.fields]
-        kwargs["initial"] = {"columns": [name for name, _ in names], "format": "csv"} | (
-            kwargs.get("initial") or {}
-        )
-        super().__init__(*args, **kwargs)
-        chooser = self.fields["columns"]
-        assert isinstance(chooser, forms.MultipleChoiceField)
-        chooser.choices = names
-        for f in dataset.fields:
-            if f.name in records.filterable(dataset) and f.choices:
-                self.fields[f"where-{f.name}"] = forms.ChoiceField(
-                    label=f"Only {f.title.lower()}",
-                    choices=[("", "any"), *f.choices],
-                    required=False,
-                    widget=UnfoldAdminSelectWidget,
-                )
-
-    def filters(self) -> dict[str, str]:
-        return {
-            name.removeprefix("where-"): value
-            for name, value in self.cleaned_data.items()
-            if name.startswith("where-") and value
-        }
+EARLIER = 8
 
 
 class ExportPages:
@@ -82,48 +40,148 @@ class ExportPages:
     media: Any
 
     def export_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.export_new)
-        return [path("jobs/export/", view, name=name) for name in ("jobs_export_new", "jobs_job_export")]
+        wrap = self.admin_site.admin_view
+        return [
+            path("jobs/export/", wrap(self.export_new), name="jobs_export_new"),
+            path("jobs/export/", wrap(self.export_new), name="jobs_job_export"),
+            path("jobs/export/preview/", wrap(self.export_preview), name="jobs_export_preview"),
+        ]
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         """An export reads records: both rights are needed. (Named as in django-import-export.)"""
         return allows(request, "jobs:write") and allows(request, "records:read")
 
     def export_new(self, request: HttpRequest) -> HttpResponse:
-        """Choose a dataset, then columns and format; ordering it leads to the job's page."""
-        if not self.has_export_permission(request):
-            raise PermissionDenied
-        organization = request.organization  # type: ignore[attr-defined]
-        slug = request.GET.get("dataset", "")
-        dataset = None
-        form = None
-        if slug:
-            try:
-                dataset = records.dataset_of(organization, slug)
-            except NotFound as error:
-                raise Http404(error.detail) from None
-            form = ExportForm(request.POST if request.method == "POST" else None, dataset=dataset)
-            if request.method == "POST" and form.is_valid():
-                given = form.cleaned_data
+        """Choose a dataset, then what and how; ordering it leads to the job's page."""
+        dataset = self._dataset(request)
+        if dataset is None:
+            return self._page(request, "New export", {"datasets": records.datasets_of(self._of(request))})
+        post = request.POST if request.method == "POST" else None
+        initial, filters, columns, headers = self._begin(request, dataset)
+        which = WhichForm(post, dataset=dataset, initial=initial | WhichForm.initial_of(dataset, filters))
+        how = HowForm(post, dataset=dataset, initial=initial)
+        problem = ""
+        if post is not None:
+            columns, headers = columns_given(post)
+            if not columns:
+                problem = "Choose at least one column."
+            elif which.is_valid() and how.is_valid():
                 try:
-                    job = exports.create(
-                        organization=organization,
-                        dataset=dataset,
-                        actor=request.actor,  # type: ignore[attr-defined]
-                        user=request.user,  # type: ignore[arg-type]
-                        format=given["format"],
-                        columns=given["columns"],
-                        filters=form.filters(),
-                        search=given["search"],
-                        labels=given["labels"],
-                        include_metadata=given["include_metadata"],
-                    )
+                    job = self._order(request, dataset, which, how, columns, headers)
                 except HubError as error:
-                    refuse(form, error)
+                    problem = error.detail
                 else:
                     return HttpResponseRedirect(reverse("admin:jobs_job_change", args=[job.number]))
+        shown = columns or [field.name for field in dataset.fields]
+        settings = {"columns": shown, "headers": headers, "ordering": initial.get("sort-0", "")}
+        return self._page(
+            request,
+            f"Export {dataset.name}",
+            {
+                "dataset": dataset,
+                "which": which,
+                "how": how,
+                "problem": problem,
+                "columns": column_rows(dataset, shown, headers),
+                "earlier": self._earlier(request, dataset),
+                "preview": ""
+                if post is not None
+                else _preview(dataset, settings, filters, which["search"].value()),
+                "narrowed": bool(filters or initial.get("search")),
+            },
+        )
+
+    def export_preview(self, request: HttpRequest) -> HttpResponse:
+        """The count and the first rows of what the form says, while one fills it in."""
+        dataset = self._dataset(request)
+        if dataset is None or request.method != "POST":
+            raise Http404("There is nothing to preview.")
+        which = WhichForm(request.POST, dataset=dataset)
+        how = HowForm(request.POST, dataset=dataset)
+        columns, headers = columns_given(request.POST)
+        if not (which.is_valid() and how.is_valid()):
+            wrong = [str(text) for form in (which, how) for texts in form.errors.values() for text in texts]
+            return HttpResponse(render_to_string("jobs/export_preview.html", {"problem": wrong[0]}))
+        settings = {**how.settings(), "columns": columns, "headers": headers}
+        text = _preview(dataset, settings, which.filters(), which.cleaned_data["search"])
+        return HttpResponse(text, headers={"Cache-Control": "no-store"})
+
+    # --- parts
+
+    @staticmethod
+    def _of(request: HttpRequest) -> Any:
+        return request.organization  # type: ignore[attr-defined]
+
+    def _dataset(self, request: HttpRequest) -> Dataset | None:
+        if not self.has_export_permission(request):
+            raise PermissionDenied
+        slug = request.GET.get("dataset", "")
+        if not slug and request.GET.get("like"):
+            slug = self._like(request).dataset.slug
+        if not slug:
+            return None
+        try:
+            return records.dataset_of(self._of(request), slug)
+        except NotFound as error:
+            raise Http404(error.detail) from None
+
+    def _like(self, request: HttpRequest) -> Job:
+        """The earlier export that is to be repeated."""
+        try:
+            job = selectors.job_of(self._of(request), request.GET["like"])
+        except NotFound as error:
+            raise Http404(error.detail) from None
+        if job.is_import:
+            raise Http404("An import is no export.")
+        return job
+
+    def _begin(self, request: HttpRequest, dataset: Dataset) -> Begun:
+        if request.GET.get("like"):
+            return initial_of_job(self._like(request))
+        return initial_of_list(dataset, request.GET)
+
+    def _order(
+        self,
+        request: HttpRequest,
+        dataset: Dataset,
+        which: WhichForm,
+        how: HowForm,
+        columns: list[str],
+        headers: dict[str, str],
+    ) -> Job:
+        return exports.create(
+            organization=self._of(request),
+            dataset=dataset,
+            actor=request.actor,  # type: ignore[attr-defined]
+            user=request.user,  # type: ignore[arg-type]
+            filters=which.filters(),
+            search=which.cleaned_data["search"],
+            password=how.cleaned_data["password"],
+            name=how.cleaned_data["name"],
+            columns=columns,
+            headers=headers,
+            **how.settings(),
+        )
+
+    def _earlier(self, request: HttpRequest, dataset: Dataset) -> list[dict[str, Any]]:
+        """The last exports of the dataset, to download or to repeat."""
+        jobs = selectors.jobs_of(self._of(request)).filter(dataset=dataset, job_type=JobType.EXPORT)
+        found = []
+        for job in jobs.prefetch_related("artifacts").order_by("-id")[:EARLIER]:
+            kept = any(a.kind == "output" and not a.is_expired for a in job.artifacts.all())
+            found.append(
+                {
+                    "job": job,
+                    "state": state_of(job),
+                    "url": reverse("admin:jobs_job_change", args=[job.number]),
+                    "file": reverse("admin:jobs_job_file", args=[job.number, "output"]) if kept else "",
+                    "like": f"{reverse('admin:jobs_export_new')}?dataset={dataset.slug}&like={job.number}",
+                }
+            )
+        return found
+
+    def _page(self, request: HttpRequest, title: str, context: dict[str, Any]) -> HttpResponse:
         request.current_app = self.admin_site.name
-        title = f"Export {dataset.name}" if dataset is not None else "New export"
         return TemplateResponse(
             request,
             "jobs/export_new.html",
@@ -136,9 +194,15 @@ class ExportPages:
                     {"title": "Jobs", "link": reverse("admin:jobs_job_changelist")},
                     {"title": title},
                 ],
-                "dataset": dataset,
-                "datasets": records.datasets_of(organization),
-                "form": form,
-                "count": f"{records.count(dataset):,}" if dataset is not None else "",
+                **context,
             },
         )
+
+
+def _preview(dataset: Dataset, settings: dict[str, Any], filters: dict[str, str], search: Any) -> str:
+    """The preview as HTML; a refusal as its sentence."""
+    try:
+        found = export_preview.preview(dataset, settings, filters, search=str(search or ""))
+    except HubError as error:
+        return render_to_string("jobs/export_preview.html", {"problem": error.detail})
+    return render_to_string("jobs/export_preview.html", {"found": found, "dataset": dataset})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -29,6 +30,7 @@ from apps.kernel.admin import (
     allows,
     confirm_action,
     json_block,
+    mono,
     progress_bar,
 )
 from apps.kernel.admin.site import site_urls
@@ -66,7 +68,10 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
 
     class Media:
         css = {"all": ("jobs/jobs.css",)}
-        js = ("jobs/import.js",)
+        js = (
+            "jobs/export.js",
+            "jobs/import.js",
+        )
 
     # --- the list
 
@@ -177,7 +182,7 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
                 "groups": selectors.error_groups(job),
                 "chosen": chosen,
                 "errors": page,
-                "facts": facts(job),
+                "facts": facts(job) + self._link(request, job),
                 "mapping": json_block(job.field_mapping, title="Mapping") if job.field_mapping else "",
                 "history_url": self.object_url(job, "history"),
             },
@@ -187,6 +192,10 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
         """What can be done to the job now."""
         if not self.has_write_permission(request, job):
             return []
+        found = []
+        if not job.is_import and self.has_export_permission(request):
+            address = f"{reverse('admin:jobs_export_new')}?like={job.number}"
+            found.append({"label": "Repeat", "icon": "repeat", "url": address, "post": ""})
         labels = {
             "pause": ("Pause", "pause"),
             "resume": ("Go on", "play_arrow"),
@@ -194,7 +203,7 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
             "undo": ("Undo", "undo"),
             "cancel": ("Cancel", "block"),
         }
-        return [
+        return found + [
             {
                 "label": label,
                 "icon": icon,
@@ -204,6 +213,17 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
             for name, (label, icon) in labels.items()
             if name in possible(job)
         ]
+
+    def _link(self, request: HttpRequest, job: Job) -> list[tuple[str, Any]]:
+        """A link to the exported file for somebody who cannot sign in."""
+        if job.is_import or job.status != JobStatus.COMPLETED or not allows(request, "records:read"):
+            return []
+        try:
+            token = downloads.link_token(downloads.output_of(job), request.actor)  # type: ignore[attr-defined]
+        except HubError:
+            return []
+        address = f"{reverse('export-download', args=[job.number])}?{urlencode({'token': token})}"
+        return [("Link for an hour", mono(request.build_absolute_uri(address), copy=True))]
 
     def _files(self, request: HttpRequest, job: Job) -> list[dict[str, Any]]:
         if not allows(request, "records:read"):

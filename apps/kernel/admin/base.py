@@ -22,6 +22,7 @@ from unfold.enums import ActionVariant
 from apps.kernel.admin.access import allows
 from apps.kernel.admin.changelist import HubChangeList
 from apps.kernel.admin.dependants import dependants_of
+from apps.kernel.admin.exporting import ListExport
 from apps.kernel.admin.paginator import BigTablePaginator
 from apps.kernel.admin.progress import Progress
 from apps.kernel.admin.saving import SavingAdmin
@@ -75,7 +76,7 @@ class Permissions:
         return self.has_scope(request, "write")
 
 
-class HubModelAdmin(Permissions, SavingAdmin):
+class HubModelAdmin(Permissions, ListExport, SavingAdmin):
     """A ModelAdmin that is scoped, audited, quick on long lists and explains itself when empty."""
 
     show_full_result_count = False
@@ -281,7 +282,8 @@ class HubModelAdmin(Permissions, SavingAdmin):
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_progress"
         view = self.admin_site.admin_view(self.progress_view)
-        return [path("<path:object_id>/progress/", view, name=name), *super().get_urls()]
+        progress = path("<path:object_id>/progress/", view, name=name)
+        return [*self.list_export_urls(), progress, *super().get_urls()]
 
 
 class _HubInline(Permissions):

@@ -27,5 +27,11 @@ class HubChangeList(ChangeList):
         return bool(self.query or self.has_active_filters)
 
     @property
+    def exports(self) -> list[tuple[str, str]]:
+        """(label, address) of the files that this list can be had as."""
+        found: list[tuple[str, str]] = self.model_admin.list_exports(self.model_admin.request)
+        return found
+
+    @property
     def empty_state(self) -> dict[str, Any]:
         return self.model_admin.empty_state(self.model_admin.request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -17,7 +18,8 @@ from apps.kernel.admin.display import within
 from apps.kernel.errors import BadRequest, NotFound
 from apps.records import selectors
 from apps.records.admin import filters
-from apps.records.admin.columns import Column, columns_of
+from apps.records.admin.columns import Column, columns_of, shown_fields
+from apps.records.admin.filters import TAKEN
 from apps.records.models import SLOTS, Change, Dataset, Record
 from apps.records.services import history, records
 
@@ -95,6 +97,7 @@ class RecordAdmin(HubModelAdmin):
 
     scope_resource = "records"
     audit_name = "record"
+    list_export = False  # a job does it, however many there are
     change_list_template = "hub/records/change_list.html"
     search_fields: ClassVar[Sequence[str]] = ("key",)
     list_max_show_all = 0
@@ -154,6 +157,12 @@ class RecordAdmin(HubModelAdmin):
             "href": reverse("admin:data_add", args=[dataset.slug]) if may else "",
         }
 
+    def list_exports(self, request: HttpRequest) -> list[tuple[str, str]]:
+        """By a job, which knows the fields, and takes what this list shows to begin with."""
+        dataset: Dataset = request.hub_dataset  # type: ignore[attr-defined]
+        address = _export_url(request, dataset) if allows(request, "jobs:write") else ""
+        return [("choose columns and format", address)] if address else []
+
     # --- addresses
 
     def object_url(self, obj: models.Model, view: str = "change") -> str:
@@ -197,7 +206,7 @@ class RecordAdmin(HubModelAdmin):
             "changes_url": f"{reverse('admin:records_change_changelist')}?dataset={slug}",
             "may_see_definition": allows(request, "datasets:read"),
             "import_url": _url("admin:jobs_import_new", slug) if allows(request, "jobs:write") else "",
-            "export_url": _url("admin:jobs_export_new", slug) if allows(request, "jobs:write") else "",
+            "export_url": _export_url(request, dataset) if allows(request, "jobs:write") else "",
         }
         return self.changelist_view(request, context)
 
@@ -263,6 +272,26 @@ def _url(name: str, slug: str) -> str:
     from apps.kernel.admin.dashboard import resolve
 
     return resolve(f"{name}?dataset={slug}")
+
+
+def _export_url(request: HttpRequest, dataset: Dataset) -> str:
+    """Where what the list shows is exported: with its filters, search, order and columns."""
+    page = _url("admin:jobs_export_new", dataset.slug)
+    if not page:
+        return ""
+    fields = shown_fields(dataset)
+    wanted = {name: value for name, value in request.GET.items() if name not in TAKEN and value}
+    if request.GET.get("q"):
+        wanted["search"] = request.GET["q"]
+    number = request.GET.get("o", "").split(".")[0]
+    if number.lstrip("-").isdigit() and 0 < abs(int(number)) <= len(fields):
+        # The first column of a list are the boxes to tick.
+        name = fields[abs(int(number)) - 1].name
+        if name in selectors.filterable(dataset):
+            wanted["ordering"] = f"-{name}" if number.startswith("-") else name
+    if wanted:
+        wanted["columns"] = ",".join(field.name for field in fields)
+    return f"{page}&{urlencode(wanted)}" if wanted else page
 
 
 def dataset_or_404(request: HttpRequest, slug: str) -> Dataset:
