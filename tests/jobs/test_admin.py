@@ -538,3 +538,50 @@ def test_a_file_that_was_imported_before_is_told(staff, upload, clients) -> None
     assert first.number in page
     other = upload("external_id,name\nC1,Two\n")
     assert "imported before" not in text_of(staff.get(reverse("admin:jobs_import_file", args=[other.number])))
+
+
+def test_rules_and_limits_are_set_with_the_columns(staff, upload, clients) -> None:
+    file = "external_id,name,status\nC1,Northwind,active\nC2,Al,lead\nC3,Contoso,lead\n"
+    job = upload(file)
+    columns = reverse("admin:jobs_import_columns", args=[job.number])
+    rules = "warning: len(name) > 3  # Is that all of #{name}?\nname != 'Contoso # Ltd'\n"
+    answer = staff.post(columns, matched(job, custom_rules="nobody > 1"))
+    assert "Rule 1: There is no field “nobody”." in text_of(answer)
+    answer = staff.post(columns, matched(job, on_error="limit"))
+    assert "Say after how many wrong rows the import stops." in text_of(answer)
+    job.refresh_from_db()
+    assert (job.configured_at, job.validation_rules) == (None, {})
+    sent_again = matched(job, custom_rules=rules, on_error="limit", max_errors="7", repeats="first")
+    answer = staff.post(columns, {**sent_again, "unique_fields": ["email", "phone"]})
+    assert answer.status_code == 302, answer.content
+    job.refresh_from_db()
+    assert (job.max_errors, job.repeats, job.skip_errors, job.stop_on_error) == (7, "first", True, False)
+    assert job.validation_rules == {
+        "unique_fields": ["email", "phone"],
+        "custom_rules": [
+            {"check": "len(name) > 3", "message": "Is that all of #{name}?", "severity": "warning"},
+            {"check": "name != 'Contoso # Ltd'"},
+        ],
+    }
+    work_on(job)
+    page = text_of(staff.get(reverse("admin:jobs_import_check", args=[job.number])))
+    assert "Is that all of #Al?" in page
+
+
+def test_a_replacement_shows_what_it_would_delete_and_wants_a_yes(staff, upload, clients) -> None:
+    def many(count: int) -> str:
+        return "external_id,name\n" + "".join(f"C{n},Client {n}\n" for n in range(count))
+
+    run(configured(upload(many(40))))
+    job = checked(configured(upload(many(20)), mode="replace"))
+    address = reverse("admin:jobs_import_check", args=[job.number])
+    page = text_of(staff.get(address))
+    assert "20 of 40 records of “Clients” would be deleted, more than the limit of 25 %." in page
+    listed = staff.get(reverse("admin:jobs_job_file", args=[job.number, "vanishing"]))
+    assert b"".join(listed.streaming_content).count(b"\n") == 21
+    staff.post(address, {})
+    job.refresh_from_db()
+    assert job.status == "pending"
+    staff.post(address, {"confirm_deletions": "1"})
+    job = work_on(job)
+    assert (job.status, job.deleted_count) == ("completed", 20)
