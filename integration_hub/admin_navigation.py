@@ -57,6 +57,7 @@ AFTER = (
             Item("Jobs", "checklist", "jobs_job_changelist", "jobs:read"),
             Item("Templates", "bookmark", "jobs_importtemplate_changelist", "jobs:read"),
             Item("Schedules", "schedule", "jobs_jobschedule_changelist", "schedules:read"),
+            Item("Places", "folder_shared", "jobs_filelocation_changelist", "locations:read"),
         ),
     ),
     Group(

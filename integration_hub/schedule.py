@@ -40,6 +40,7 @@ ENTRIES: list[Entry] = [
     Entry("Fold the counts of datasets", "records.fold_counts", "jobs", seconds=600),
     Entry("Undoing that waits for a worker", "records.sweep_undo", "jobs", seconds=10),
     Entry("Imports and exports that wait for a worker", "jobs.sweep", "jobs", seconds=10),
+    Entry("Scheduled imports and exports, and what they deliver", "jobs.tick", "jobs", seconds=10),
     Entry("Files of jobs whose time is over", "jobs.retention", "maintenance", seconds=3600),
     Entry("Due syncs, abandoned syncs, health checks of connections", "connectors.tick", "sync", seconds=10),
     Entry("Old lines of the integrations' log", "connectors.sweep_logs", "maintenance", seconds=3600),

@@ -34,6 +34,7 @@ NOUNS = {
     "syncs": "sync jobs",
     "jobs": "imports and exports",
     "schedules": "schedules of imports and exports",
+    "locations": "places that files are fetched from and delivered to",
     "webhooks": "webhooks",
     "api-keys": "API keys",
     "applications": "OAuth applications",
@@ -55,7 +56,7 @@ _VERBS = {
     "*": "See, create, change and delete {}",
 }
 _RISKY = frozenset({"delete", "manage", "*"})
-_SENSITIVE = frozenset({"api-keys", "applications", "members", "backups", "*"})
+_SENSITIVE = frozenset({"api-keys", "applications", "members", "backups", "locations", "*"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from apps.kernel.registry import Registry
 if TYPE_CHECKING:
     from apps.events.models import Event
     from apps.tenants.models import Organization
+    from apps.tenants.principals import Actor
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,23 @@ class TypeSource:
     types_of: Callable[[Organization], Sequence[EventType]]
 
 
+@dataclass(frozen=True)
+class Callback:
+    """A party that can tell single addresses of events, for things that are asked about one by one.
+
+    `ensure(organization, url, actor)` prepares an address and returns the name by which events call it: those
+    whose data have that name under `notify` are told to the address. It looks names up and writes, so it is
+    called outside of transactions. Raises InvalidInput for an address that cannot be told.
+    """
+
+    name: str
+    ensure: Callable[[Organization, str, Actor], str]
+
+
 event_types: Registry[EventType] = Registry("Event type")
 subscribers: Registry[Subscriber] = Registry("Subscriber")
 type_sources: Registry[TypeSource] = Registry("Source of event types")
+callbacks: Registry[Callback] = Registry("Callback")
 
 
 def matches(pattern: str, name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
-from apps.jobs.models import Job, JobError
+from apps.jobs.models import FileLocation, Job, JobDelivery, JobError, JobSchedule, ScheduleRun
 from apps.jobs.services import live
 from apps.jobs.statuses import JobStatus, JobType
 from apps.kernel.errors import NotFound
@@ -45,6 +45,38 @@ def same_file(job: Job) -> Job | None:
         .order_by("-id")
         .first()
     )
+
+
+def locations_of(organization: Organization) -> QuerySet[FileLocation]:
+    """The organization's places, newest first."""
+    return FileLocation.objects.filter(organization=organization).select_related("organization")
+
+
+def location_of(organization: Organization, ref: str) -> FileLocation:
+    """One place by its public id. Raises NotFound."""
+    pk = FileLocation.parse_public_id(ref[:60])
+    found = locations_of(organization).filter(pk=pk).first() if pk else None
+    if found is None:
+        raise NotFound(f"There is no place “{ref[:60]}”.")
+    return found
+
+
+def schedules_of(organization: Organization) -> QuerySet[JobSchedule]:
+    """The organization's schedules, newest first, with what lists show."""
+    rows = JobSchedule.objects.filter(organization=organization)
+    found = rows.select_related("organization", "dataset", "source", "mapping")
+    return found.prefetch_related("destinations__location")
+
+
+def runs_of(schedule: JobSchedule) -> QuerySet[ScheduleRun]:
+    """A schedule's runs, newest first, with their jobs."""
+    return schedule.runs.order_by("-id").prefetch_related("jobs")
+
+
+def deliveries_of(organization: Organization) -> QuerySet[JobDelivery]:
+    """What is owed for the organization's jobs, newest first."""
+    rows = JobDelivery.objects.filter(organization=organization)
+    return rows.select_related("organization", "job", "location", "run__schedule").order_by("-id")
 
 
 def progress_of(job: Job) -> dict[str, Any]:

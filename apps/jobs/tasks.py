@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.jobs.services import notices, sweeps, work
+from apps.jobs.services import deliveries, disposals, schedule_runs, sweeps, work
 
 
 @shared_task(name="jobs.run", ignore_result=True)
@@ -27,11 +27,27 @@ def sweep() -> None:
 
 @shared_task(name="jobs.retention", ignore_result=True)
 def retention() -> None:
-    """Every hour: files whose time is over."""
+    """Every hour: files whose time is over, and old runs of schedules."""
     sweeps.discard_expired()
+    sweeps.forget_runs()
 
 
-@shared_task(name="jobs.notify", ignore_result=True)
-def notify(job_id: str) -> None:
-    """Mail the outcome of a job."""
-    notices.send(job_id=job_id)
+@shared_task(name="jobs.deliver", ignore_result=True)
+def deliver(delivery_id: str) -> None:
+    """Bring a job's file, or a notice about it, to where it is owed."""
+    deliveries.attempt(delivery_id=delivery_id)
+
+
+@shared_task(name="jobs.run_schedule", ignore_result=True)
+def run_schedule(run_id: str) -> None:
+    """Work on a schedule's run that is due."""
+    schedule_runs.take(run_id=run_id)
+
+
+@shared_task(name="jobs.tick", ignore_result=True)
+def tick() -> None:
+    """Every few seconds: schedules, runs, deliveries and fetched files that are due."""
+    schedule_runs.start_due()
+    schedule_runs.wake()
+    deliveries.wake()
+    disposals.dispose_due()

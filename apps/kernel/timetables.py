@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from celery.schedules import ParseException, crontab_parser
 
+_CHANGE = timedelta(hours=3)  # as much as any clock is put back, and the hour that is looked at
 _HORIZON_DAYS = 366 * 8 + 2  # the longest way from one 29 February to the next
 
 
@@ -50,21 +51,30 @@ class Crontab:
             day = local.date() + timedelta(days=offset)
             if not self.fits(day):
                 continue
-            found = min((time for time in self._times(day, zone) if time > moment), default=None)
+            found = self._on(day, moment, zone)
             if found is not None:
                 return found
         return None
 
-    def _times(self, day: date, zone: ZoneInfo) -> list[datetime]:
-        found = []
+    def _on(self, day: date, moment: datetime, zone: ZoneInfo) -> datetime | None:
+        """The first time of a day after `moment`."""
+        best: datetime | None = None
         for hour in self.hours:
+            begin = datetime(day.year, day.month, day.day, hour, tzinfo=zone).astimezone(UTC)
+            if begin < moment - _CHANGE:
+                continue
+            if best is not None and begin > best:
+                break
             for minute in self.minutes:
                 local = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone)
-                first, second = (local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
-                found.append(first)
-                if self.any_hour and second > first:
-                    found.append(second)
-        return found
+                times = [local.astimezone(UTC)]
+                second = local.replace(fold=1).astimezone(UTC)
+                if self.any_hour and second > times[0]:
+                    times.append(second)
+                best = min(
+                    (time for time in times if time > moment and (not best or time < best)), default=best
+                )
+        return best
 
 
 _SEVENTH = re.compile(r"^(?:(\d)-)?7$")

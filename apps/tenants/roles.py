@@ -26,13 +26,14 @@ SCOPES: dict[str, frozenset[str]] = {
             "records:*", "datasets:*", "mappings:*", "events:*", "integrations:*", "syncs:*", "jobs:*",
             "webhooks:*", "api-keys:*", "applications:*", "audit:read", "audit:manage", "health:*",
             "members:*", "organization:read", "organization:write", "projects:*", "backups:read",
-            "schedules:*",
+            "schedules:*", "locations:*",
         }
     ),
     Role.DEVELOPER: frozenset(
         {
             "records:*", "datasets:*", "mappings:*", "events:*", "integrations:read", "syncs:read", "jobs:*",
             "webhooks:*", "api-keys:*", "applications:*", "health:read", "organization:read", "projects:read",
+            "schedules:*", "locations:*",
         }
     ),
     Role.STAFF: frozenset(

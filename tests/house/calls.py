@@ -20,7 +20,7 @@ from apps.apikeys.models import APIKey
 from apps.apikeys.services import keys, rotation
 from apps.connectors.models import Integration, SyncJob
 from apps.connectors.statuses import SyncStatus
-from apps.jobs.models import Job
+from apps.jobs.models import Job, JobDelivery
 from apps.jobs.services import corrections, imports, uploads, work
 from apps.records.models import Origin
 from apps.records.selectors import dataset_of
@@ -83,6 +83,24 @@ class World:
         answer = self.send("post", address, body)
         assert answer.status_code in (200, 201, 202), (address, answer.content)
         return answer.json()
+
+    def place(self) -> str:
+        return str(self.made("file-locations", self.new_place())["id"])
+
+    def new_place(self) -> dict[str, Any]:
+        return {"name": f"place {next(_numbers)}", "kind": "https", "base_url": self.receiver.url}
+
+    def schedule(self) -> str:
+        return str(self.made("job-schedules", new_schedule())["id"])
+
+    def paused_schedule(self) -> str:
+        number = self.schedule()
+        self.made(f"job-schedules/{number}/pause", {})
+        return number
+
+    def failed_delivery(self) -> str:
+        row: Any = Maker(self.organization).make(JobDelivery, status="failed", job=self.upload())
+        return str(row.public_id)
 
     # What calls are about.
 
@@ -231,6 +249,13 @@ def new_dataset() -> dict[str, Any]:
     return {"slug": f"things_{n}", "name": f"Things {n}", "fields": definition}
 
 
+def new_schedule() -> dict[str, Any]:
+    return {
+        "name": f"schedule {next(_numbers)}", "job_type": "export", "dataset": "clients",
+        "schedule_type": "cron", "crontab": "0 6 * * *",
+    }  # fmt: skip
+
+
 def new_mapping() -> dict[str, Any]:
     spec = {"fields": [{"target": "external_id", "source": "ID"}, {"target": "name", "source": "Name"}]}
     return {"name": f"mapping {next(_numbers)}", "dataset": "clients", "spec": spec}
@@ -328,6 +353,17 @@ CALLS: dict[str, Prepare] = {
     "POST jobs/{id}/cancel": of(lambda w: w.job("pending"), "jobs/{}/cancel"),
     "POST jobs/{id}/retry": of(lambda w: w.job("failed"), "jobs/{}/retry"),
     "POST jobs/{id}/undo": of(lambda w: w.job("completed"), "jobs/{}/undo"),
+    "POST file-locations": lambda world: ("file-locations", world.new_place()),
+    "PATCH file-locations/{id}": of(World.place, "file-locations/{}", {"name": "other"}),
+    "DELETE file-locations/{id}": of(World.place, "file-locations/{}"),
+    "POST file-locations/{id}/test": of(World.place, "file-locations/{}/test"),
+    "POST job-schedules": at("job-schedules", new_schedule),
+    "PATCH job-schedules/{id}": of(World.schedule, "job-schedules/{}", {"name": "other"}),
+    "DELETE job-schedules/{id}": of(World.schedule, "job-schedules/{}"),
+    "POST job-schedules/{id}/run": of(World.schedule, "job-schedules/{}/run"),
+    "POST job-schedules/{id}/pause": of(World.schedule, "job-schedules/{}/pause"),
+    "POST job-schedules/{id}/resume": of(World.paused_schedule, "job-schedules/{}/resume"),
+    "POST job-deliveries/{id}/retry": of(World.failed_delivery, "job-deliveries/{}/retry"),
     "POST integrations": lambda world: ("integrations", world.new_integration()),
     "PUT integrations/{id}": lambda world: (f"integrations/{world.integration()}", world.integration_again()),
     "PATCH integrations/{id}": of(World.integration, "integrations/{}", {"name": "other"}),

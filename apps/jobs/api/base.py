@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from apps.jobs import selectors
 from apps.jobs.formats.writers import EXPORT_TYPES, MIME_TYPES
 from apps.jobs.models import Job, JobArtifact
-from apps.jobs.services import downloads, exports
+from apps.jobs.services import callbacks, downloads, exports
 from apps.kernel.api.views import HubAPIView
 from apps.kernel.errors import Forbidden
 from apps.records.selectors import dataset_of
@@ -49,6 +49,8 @@ class JobView(Jobs, HubAPIView):
 def order_export(view: Any, values: dict[str, Any]) -> Job:
     view.also_needs("records:read")
     dataset = dataset_of(view.organization, values.pop("dataset"))
+    if values.get("notifications"):
+        values["notifications"] = callbacks.settled(view.organization, values["notifications"], view.actor)
     return exports.create(organization=view.organization, dataset=dataset, actor=view.actor, **values)
 
 

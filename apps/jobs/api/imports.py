@@ -22,11 +22,14 @@ from apps.jobs.api.serializers import (
 )
 from apps.jobs.formats.writers import MIME_TYPES
 from apps.jobs.models import Job
-from apps.jobs.services import imports, templates, uploads
+from apps.jobs.selectors import location_of
+from apps.jobs.services import callbacks, fetching, imports, templates, uploads
 from apps.jobs.statuses import WRITABLE, JobType
+from apps.kernel.api.parsers import HubJSONParser
 from apps.kernel.api.views import Parameter
 from apps.kernel.errors import NotFound
 from apps.records.mapping import pipe_to_text
+from apps.records.models import Dataset
 from apps.records.selectors import dataset_of
 
 
@@ -34,23 +37,18 @@ class ImportUploadView(JobView):
     scopes = {"post": "jobs:write"}
     inputs = {"post": UploadSerializer}
     outputs = {"post": (201, UploadedSerializer)}
-    parser_classes = [MultiPartParser]
+    parser_classes = [MultiPartParser, HubJSONParser]
     streams_body = True
 
     def post(self, request: Request) -> Response:
-        """Upload a file to import
+        """Upload a file to import, or have it fetched
 
-        Stored and judged at once: the answer shows how the file is read, its first rows, and a mapping to
-        begin with. Nothing is imported before `import/execute`.
+        As a multipart form with `file`, or as JSON with `url`, or with `location` and `path`. Stored and
+        judged at once: the answer shows how the file is read, its first rows, and a mapping to begin with.
+        Nothing is imported before `import/execute`.
         """
         values = self.validated(UploadSerializer)
-        job = uploads.receive(
-            organization=self.organization,
-            dataset=dataset_of(self.organization, values["dataset"]),
-            file=values["file"],
-            actor=self.actor,
-            name=values["name"],
-        )
+        job = self._received(values, dataset_of(self.organization, values["dataset"]))
         earlier = selectors.same_file(job)
         data = {
             **JobSerializer(job).data,
@@ -59,6 +57,21 @@ class ImportUploadView(JobView):
             "same_file_as": earlier.number if earlier is not None else None,
         }
         return Response(data, status=201, headers={"Location": self.location(f"jobs/{job.number}")})
+
+    def _received(self, values: dict[str, Any], dataset: Dataset) -> Job:
+        common: dict[str, Any] = {
+            "organization": self.organization,
+            "dataset": dataset,
+            "actor": self.actor,
+            "name": values["name"],
+        }
+        if "file" in values:
+            return uploads.receive(file=values["file"], **common)
+        if "url" in values:
+            return fetching.receive_from_url(url=values["url"], **common)
+        self.also_needs("locations:read")
+        place = location_of(self.organization, values["location"])
+        return fetching.receive_from_location(location=place, path=values.get("path", ""), **common)
 
 
 def proposal_of(job: Job) -> dict[str, Any]:
@@ -98,6 +111,10 @@ class _ImportStep(JobView):
         if mapping is None and job.configured_at is None:
             mapping = imports.propose(job=job).spec
         settings = values.get("settings")
+        if settings and settings.get("notifications"):
+            settings["notifications"] = callbacks.settled(
+                self.organization, settings["notifications"], self.actor
+            )
         if mapping is not None or settings:
             job = imports.configure(
                 job=job, actor=self.actor, mapping=mapping, settings=settings_of(settings or {})

@@ -26,11 +26,25 @@ from apps.kernel.api.serializers import PublicIdField, StrictSerializer
 
 
 class UploadSerializer(StrictSerializer):
-    """A multipart form: the file, and the dataset that it is for."""
+    """The file (as a multipart form), or where it is fetched from; and the dataset that it is for."""
 
-    file = serializers.FileField(help_text="CSV, TSV or XLSX.", allow_empty_file=True)
+    file = serializers.FileField(
+        help_text="In any format that can be imported.", allow_empty_file=True, required=False
+    )
+    url = serializers.CharField(
+        max_length=2000, required=False, help_text="Instead: an address that answers with the file."
+    )
+    location = PublicIdField(required=False, help_text="Instead: a place, and the file's path there.")
+    path = serializers.CharField(max_length=500, required=False)
     dataset = serializers.CharField(max_length=60, help_text="The dataset's slug, such as `clients`.")
     name = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = [name for name in ("file", "url", "location") if name in attrs]
+        if len(given) != 1:
+            detail = "Give either a file, a url, or a location and a path."
+            raise serializers.ValidationError({given[1] if given else "file": [detail]}, code="required")
+        return attrs
 
 
 class OptionsSerializer(StrictSerializer):
@@ -58,6 +72,15 @@ class NotificationsSerializer(StrictSerializer):
     notify_on_error = serializers.BooleanField(required=False, default=False)
     notify_emails = serializers.ListField(
         child=serializers.EmailField(), max_length=20, required=False, default=list
+    )
+    webhook_url = serializers.CharField(
+        max_length=2000,
+        required=False,
+        allow_blank=True,
+        help_text="An address that is told, signed; the webhook made for it is answered as `webhook`.",
+    )
+    webhook = serializers.CharField(
+        max_length=20, required=False, allow_blank=True, help_text="The number of that webhook."
     )
 
 

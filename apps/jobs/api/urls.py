@@ -1,10 +1,13 @@
 from django.urls import path
 
-from apps.jobs.api import corrections, exports, imports, views
+from apps.jobs.api import corrections, exports, imports, locations, schedules, views
 from apps.kernel.api.routers import HubRouter
 
 router = HubRouter()
 router.register("jobs", views.JobViewSet, basename="job")
+router.register("job-schedules", schedules.JobScheduleViewSet, basename="job-schedule")
+router.register("job-deliveries", schedules.JobDeliveryViewSet, basename="job-delivery")
+router.register("file-locations", locations.FileLocationViewSet, basename="file-location")
 
 urlpatterns = [
     path("import/upload", imports.ImportUploadView.as_view(), name="import-upload"),

@@ -150,6 +150,14 @@ class Job(TimeOrdered, Stamped, Leased):
     )
 
     # When it runs by itself, and who hears of it.
+    run = models.ForeignKey(
+        "jobs.ScheduleRun",
+        on_delete=models.SET_NULL,
+        related_name="jobs",
+        null=True,
+        blank=True,
+        help_text="The schedule's run that ordered it.",
+    )
     is_scheduled = models.BooleanField(default=False)
     scheduled_at = models.DateTimeField(null=True, blank=True)
     next_run_at = models.DateTimeField(null=True, blank=True)

@@ -15,7 +15,7 @@ from django.utils import timezone
 from apps.audit.services import entries
 from apps.jobs.errors import NotReady
 from apps.jobs.models import Job
-from apps.jobs.services import live, runs
+from apps.jobs.services import live, run_closing, runs
 from apps.jobs.statuses import JOB_TRANSITIONS, JobStatus
 from apps.kernel.background import enqueue
 from apps.kernel.errors import RaceLost
@@ -79,6 +79,7 @@ def cancel(*, job: Job, actor: Actor, reason: str = "") -> Job:
             export_password=None,
         )
         _audit(job, actor, "cancelled", before, reason=[None, reason] if reason else [None, None])
+        run_closing.job_ended(job)
     live.clear(job)
     return job
 

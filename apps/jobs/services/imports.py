@@ -205,7 +205,7 @@ def configure(
     if job.status != JobStatus.PENDING:
         raise NotReady(f"{job.number} is {job.get_status_display().lower()} and can no longer be changed.")
     values = (settings or Settings()).given(job)
-    errors = _wrong_settings(job, values)
+    errors = wrong_settings(job, values)
     spec: MappingSpec | None = None
     if mapping is not None:
         try:
@@ -245,7 +245,7 @@ def _under(prefix: str, errors: Sequence[FieldError]) -> list[FieldError]:
     return [FieldError(prefix + error.pointer, error.code, error.detail) for error in errors]
 
 
-def _wrong_settings(job: Job, values: Mapping[str, Any]) -> list[FieldError]:
+def wrong_settings(job: Job, values: Mapping[str, Any]) -> list[FieldError]:
     errors = []
     if values.get("mode", job.mode) not in ImportMode.values:
         known = ", ".join(ImportMode.values)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 
-from apps.jobs.models import Job, JobArtifact
+from apps.jobs.models import Job, JobArtifact, ScheduleRun
+from apps.jobs.schedule_statuses import OPEN_RUNS
 from apps.jobs.services import storage
 from apps.jobs.services.control import set_off
 from apps.jobs.statuses import ArtifactKind, JobStatus
@@ -43,6 +45,18 @@ def _start_scheduled() -> None:
                 set_off(job)
         except HubError as error:
             logger.info("%s was not started: %s", job, error.detail)
+
+
+RUN_DAYS = 180
+"""Days for which runs of schedules are kept. What they took is remembered for as long as the schedule."""
+
+
+def forget_runs(batch: int = 1000) -> int:
+    """Delete old runs of schedules; returns how many."""
+    old = ScheduleRun.objects.filter(created_at__lt=timezone.now() - timedelta(days=RUN_DAYS))
+    keys = list(old.exclude(status__in=OPEN_RUNS).order_by("id").values_list("pk", flat=True)[:batch])
+    ScheduleRun.objects.filter(pk__in=keys).delete()
+    return len(keys)
 
 
 def discard_expired(limit: int = 500) -> int:

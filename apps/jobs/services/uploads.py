@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 import tempfile
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from django.conf import settings
@@ -52,8 +53,11 @@ def receive(
     user: User | None = None,
     name: str = "",
     project: Any = None,
+    made: Callable[[Job], None] | None = None,
 ) -> Job:
     """Store an uploaded file and make a pending import of it, with its preview.
+
+    `made` is called with the job in the transaction that creates it.
 
     Raises TooLarge, FormatError (a sentence that says what the file is, if it is no table), InvalidInput.
     """
@@ -63,7 +67,7 @@ def receive(
     with _seekable(file) as content:
         sha256, size = storage.digest_of(content)
         if size > max_bytes():
-            raise _too_large()
+            raise too_large()
         if not size:
             raise InvalidInput(
                 "The file is empty.", code="empty_file", errors=[_at_file("The file is empty.")]
@@ -94,7 +98,7 @@ def receive(
         job.filename = storage.random_name(extension)
         job.file_path = storage.save(job, job.filename, content)
     try:
-        _create(job, actor)
+        _create(job, actor, made)
     except BaseException:
         storage.delete(job.file_path)
         raise
@@ -115,7 +119,7 @@ def _looked_at(content: BinaryIO, filename: str) -> tuple[Table, dict[str, Any]]
 
 
 @transaction.atomic
-def _create(job: Job, actor: Actor) -> None:
+def _create(job: Job, actor: Actor, made: Callable[[Job], None] | None) -> None:
     job.number = numbers.assign(organization=job.organization, prefix="JOB")
     job.save(force_insert=True)
     JobArtifact.objects.create(
@@ -140,6 +144,8 @@ def _create(job: Job, actor: Actor) -> None:
             "sha256": [None, job.sha256],
         },
     )
+    if made is not None:
+        made(job)
 
 
 def apply_findings(job: Job, table: Table, preview: dict[str, Any]) -> None:
@@ -235,7 +241,7 @@ def _clean_name(name: str) -> str:
     return "".join(c for c in base if c.isprintable())[-200:].strip() or "upload"
 
 
-def _too_large() -> TooLarge:
+def too_large() -> TooLarge:
     return TooLarge(
         f"The file is larger than {max_bytes() / 2**20:,.0f} MB, which is the most that is accepted."
     )
@@ -255,7 +261,7 @@ class _seekable:
     def __enter__(self) -> BinaryIO:
         size = getattr(self._file, "size", None)
         if isinstance(size, int) and size > max_bytes():
-            raise _too_large()
+            raise too_large()
         inner: Any = getattr(self._file, "file", self._file)
         if hasattr(inner, "seekable") and inner.seekable():
             inner.seek(0)
@@ -266,7 +272,7 @@ class _seekable:
             copied += len(chunk)
             if copied > max_bytes():
                 self._copy.close()
-                raise _too_large()
+                raise too_large()
             self._copy.write(chunk)
         self._copy.seek(0)
         return self._copy

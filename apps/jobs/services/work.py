@@ -14,7 +14,7 @@ from django.utils import timezone
 from apps.events.services import outbox
 from apps.jobs import events
 from apps.jobs.models import Job, JobArtifact, JobError
-from apps.jobs.services import exports_run, files, live, runs, summaries
+from apps.jobs.services import deliveries, exports_run, files, live, run_closing, runs, summaries
 from apps.jobs.services.rehearsals import Cancelled, StoppedOnError, rehearse
 from apps.jobs.statuses import JOB_TRANSITIONS, ArtifactKind, JobStatus
 from apps.kernel.background import enqueue
@@ -173,7 +173,7 @@ def _let_source_expire(job: Job) -> None:
 
 
 def _tell(job: Job) -> None:
-    """The event, and a mail to those who asked for one."""
+    """The event, what is owed for the job's end, and its run's going on: in the transaction of that end."""
     data: dict[str, Any] = events.data_of(job)
     outbox.publish(
         organization=job.organization,
@@ -182,7 +182,5 @@ def _tell(job: Job) -> None:
         subject=job.number,
         even_if_unheard=True,
     )
-    asked = job.notifications
-    wanted = asked.get("notify_on_completion" if job.status == JobStatus.COMPLETED else "notify_on_error")
-    if wanted and asked.get("notify_emails"):
-        enqueue("jobs.notify", str(job.pk), queue="jobs")
+    deliveries.owe(job)
+    run_closing.job_ended(job)

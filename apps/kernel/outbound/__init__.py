@@ -1,6 +1,6 @@
 """The only HTTP client of the hub: blocking (`request`, `Outbound`) and asyncio (`aio.AsyncOutbound`)."""
 
-from apps.kernel.outbound.client import Outbound, request
+from apps.kernel.outbound.client import Outbound, OutboundStream, connect, request, shared
 from apps.kernel.outbound.errors import (
     OutboundBlocked,
     OutboundConnectionFailed,
@@ -27,12 +27,15 @@ __all__ = [
     "OutboundPolicy",
     "OutboundProtocolError",
     "OutboundResponse",
+    "OutboundStream",
     "OutboundTimeout",
     "OutboundTooLarge",
     "check_spelled",
     "check_url",
+    "connect",
     "default_policy",
     "is_public",
     "request",
     "resolve",
+    "shared",
 ]

@@ -12,7 +12,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,10 +22,12 @@ import httpx
 
 from apps.kernel.outbound import prepare, tls, wire
 from apps.kernel.outbound.errors import (
+    OutboundBlocked,
     OutboundConnectionFailed,
     OutboundError,
     OutboundProtocolError,
     OutboundTimeout,
+    OutboundTooLarge,
 )
 from apps.kernel.outbound.policy import GetAddrInfo, OutboundPolicy, Target, check_url, default_policy
 from apps.kernel.outbound.response import BodyReader, OutboundResponse, headers_of
@@ -97,23 +100,7 @@ class Outbound:
         started = time.monotonic()
         target = check_url(prepare.with_params(url, params), self.policy, allow_http=allow_http)
         request = _build(method, target, headers, content, json, data, files, auth)
-        timeouts = {"connect": connect_timeout, "read": None, "write": None, "pool": timeout}
-        extensions: dict[str, Any] = {"timeout": timeouts}
-        if target.host.endswith("."):  # certificates name hosts without the trailing dot
-            extensions["sni_hostname"] = target.host.rstrip(".")
-        body = b"".join(request.stream)  # type: ignore[arg-type]
-        low = httpcore.Request(
-            request.method,
-            httpcore.URL(
-                scheme=request.url.raw_scheme,
-                host=request.url.raw_host,
-                port=request.url.port,
-                target=request.url.raw_path,
-            ),
-            headers=request.headers.raw,
-            content=body,
-            extensions=extensions,
-        )
+        low = _low_level(request, target, timeout, connect_timeout)
         with wire.deadline(started + timeout):
             try:
                 response = self._pool(verify).handle_request(low)
@@ -138,6 +125,43 @@ class Outbound:
             truncated=truncated,
         )
 
+    @contextmanager
+    def stream(
+        self,
+        url: str,
+        *,
+        headers: prepare.Headers | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float = 300.0,
+        connect_timeout: float = 5.0,
+        max_bytes: int,
+        allow_http: bool | None = None,
+    ) -> Iterator[OutboundStream]:
+        """GET something large, read piece by piece inside the `with` block, as it comes: it is not decoded.
+
+        `timeout` and `max_bytes` hold for all of it. Errors, also while reading, as of `request`.
+        """
+        started = time.monotonic()
+        target = check_url(url, self.policy, allow_http=allow_http)
+        plain = [*prepare.check_headers(headers, auth)]
+        plain = [(name, value) for name, value in plain if name.lower() != "accept-encoding"]
+        plain.append(("Accept-Encoding", "identity"))
+        request = _build("GET", target, plain, None, None, None, None, None)
+        low = _low_level(request, target, timeout, connect_timeout)
+        with wire.deadline(started + timeout):
+            try:
+                response = self._pool(True).handle_request(low)
+                try:
+                    yield OutboundStream(response, target.text, target.origin, max_bytes)
+                finally:
+                    response.close()
+            except OutboundError:
+                raise
+            except (httpcore.TimeoutException, TimeoutError) as exc:
+                raise _timed_out(exc, target, timeout, connect_timeout, started) from None
+            except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as exc:
+                raise _failed(exc, target) from None
+
     def _pool(self, verify: bool) -> httpcore.ConnectionPool:
         # One pool each, so that an unverified connection never carries a call that wants verification.
         with self._lock:
@@ -151,6 +175,60 @@ class Outbound:
                     network_backend=self._backend,
                 )
             return pool
+
+
+class OutboundStream:
+    """An answer that is read as it comes: `status`, `headers`, `url`, and `chunks()`, once."""
+
+    def __init__(self, response: httpcore.Response, url: str, origin: str, max_bytes: int) -> None:
+        self.status = response.status
+        self.headers = headers_of(response.headers)
+        self.url = url
+        self._response = response
+        self._origin = origin
+        self._max = max_bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+    def chunks(self) -> Iterator[bytes]:
+        """The pieces of the body. Raises OutboundTooLarge as soon as there is, or is announced, too much."""
+        declared = self.headers.get("content-length", "")
+        if declared.isdigit() and int(declared[:20]) > self._max:
+            raise self._too_large()
+        size = 0
+        for piece in self._response.iter_stream():
+            size += len(piece)
+            if size > self._max:
+                raise self._too_large()
+            yield piece
+
+    def _too_large(self) -> OutboundTooLarge:
+        return OutboundTooLarge(f"{self._origin} answered with more than {self._max:,} bytes.")
+
+
+def _low_level(
+    request: httpx.Request, target: Target, timeout: float, connect_timeout: float
+) -> httpcore.Request:
+    timeouts = {"connect": connect_timeout, "read": None, "write": None, "pool": timeout}
+    extensions: dict[str, Any] = {"timeout": timeouts}
+    if target.host.endswith("."):  # certificates name hosts without the trailing dot
+        extensions["sni_hostname"] = target.host.rstrip(".")
+    body = b"".join(request.stream)  # type: ignore[arg-type]
+    return httpcore.Request(
+        request.method,
+        httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        ),
+        headers=request.headers.raw,
+        content=body,
+        extensions=extensions,
+    )
 
 
 def _build(
@@ -272,6 +350,25 @@ def request(
         verify=verify,
         allow_http=allow_http,
     )
+
+
+def connect(host: str, port: int, *, timeout: float = 10.0) -> socket.socket:
+    """A connected socket for a protocol other than HTTP, under the same guard. `timeout` in seconds.
+
+    Raises OutboundBlocked, OutboundTimeout, OutboundConnectionFailed.
+    """
+    name = host.strip().strip("[]")
+    if not name or len(name) > 255 or not name.isprintable() or " " in name or not 0 < port < 65536:
+        raise OutboundBlocked("The host or its port is not valid.", code="host_invalid")
+    try:
+        with wire.deadline(time.monotonic() + timeout):
+            return wire.open_socket(name, port, timeout, default_policy(), socket.getaddrinfo)
+    except httpcore.ConnectTimeout:
+        raise OutboundTimeout(
+            f"{name}:{port} accepted no connection within {timeout:g} s.", code="connect_timeout"
+        ) from None
+    except (httpcore.ConnectError, OSError, UnicodeError) as exc:
+        raise OutboundConnectionFailed(f"{name}:{port} cannot be reached: {exc}.") from None
 
 
 def _forget_after_fork() -> None:

@@ -126,28 +126,38 @@ class GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        host = host.strip("[]")
-        found = addresses_within(host, port, _left(None, httpcore.ConnectTimeout), self._getaddrinfo)
-        addresses = admit(host, found, self._policy)
-        # The time to connect is shared by the addresses, but the last gets all that is left.
-        end = time.monotonic() + _left(timeout, httpcore.ConnectTimeout)
-        failure: Exception = httpcore.ConnectTimeout()
-        for index, address in enumerate(addresses):
-            left = end - time.monotonic()
-            if left <= 0:
-                break
-            try:
-                return DeadlineStream(_connect(address, port, left / (len(addresses) - index)))
-            except TimeoutError:
-                failure = httpcore.ConnectTimeout()
-            except OSError as exc:
-                failure = httpcore.ConnectError(_reason(exc))
-        raise failure
+        return DeadlineStream(open_socket(host, port, timeout, self._policy, self._getaddrinfo))
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.NetworkStream:
         raise httpcore.ConnectError("Unix sockets are not called.")
+
+
+def open_socket(
+    host: str, port: int, timeout: float | None, policy: OutboundPolicy, getaddrinfo: GetAddrInfo
+) -> socket.socket:
+    """A socket that is connected to an address that was checked, within the running deadline.
+
+    Raises OutboundBlocked, and httpcore's ConnectTimeout and ConnectError.
+    """
+    host = host.strip("[]")
+    found = addresses_within(host, port, _left(None, httpcore.ConnectTimeout), getaddrinfo)
+    addresses = admit(host, found, policy)
+    # The time to connect is shared by the addresses, but the last gets all that is left.
+    end = time.monotonic() + _left(timeout, httpcore.ConnectTimeout)
+    failure: Exception = httpcore.ConnectTimeout()
+    for index, address in enumerate(addresses):
+        left = end - time.monotonic()
+        if left <= 0:
+            break
+        try:
+            return _connect(address, port, left / (len(addresses) - index))
+        except TimeoutError:
+            failure = httpcore.ConnectTimeout()
+        except OSError as exc:
+            failure = httpcore.ConnectError(_reason(exc))
+    raise failure
 
 
 def _connect(address: str, port: int, timeout: float) -> socket.socket:
