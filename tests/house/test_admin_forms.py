@@ -17,7 +17,7 @@ from apps.apikeys.models import APIKey, ApiVersion, Application, RateLimit
 from apps.audit.models import AuditEntry
 from apps.connectors.models import Integration
 from apps.events.models import OwnEventType
-from apps.jobs.models import Job
+from apps.jobs.models import FileLocation, Job, JobSchedule
 from apps.records.models import Dataset, Mapping, Record
 from apps.tenants.models import Membership, Organization, Project
 from apps.tenants.services import organizations
@@ -116,6 +116,14 @@ ADDED: dict[type[models.Model], Case] = {
         "webhook.created",
     ),
     Dataset: Case({**VEHICLES, **ROWS}, "dataset.created", whole=True),
+    FileLocation: Case(
+        {
+            "name": "Vault", "kind": "https", "base_url": "https://files.example.com/",
+            "username": "ada", "secret": SECRETS[0],
+        },
+        "file_location.created",
+        {"kind": ["", "https"]},
+    ),
 }  # fmt: skip
 CHANGED: dict[type[models.Model], Case] = {
     APIKey: Case({"description": "For the till"}, "api_key.changed", {"description": ["", "For the till"]}),
@@ -126,9 +134,12 @@ CHANGED: dict[type[models.Model], Case] = {
     Project: Case({"name": "South"}, "project.updated", {"name": ["North", "South"]}),
     WebhookEndpoint: Case({"name": "Bills"}, "webhook.updated", {"name": ["Orders", "Bills"]}),
     Dataset: Case({**VEHICLES, **ROWS, "name": "Cars"}, "dataset.changed", whole=True),
+    FileLocation: Case({"name": "Safe"}, "file_location.updated", {"name": ["Vault", "Safe"]}),
 }
 # What is added or changed on pages of its own, whose tests look at the entries there.
-ELSEWHERE = {Integration, Mapping, Record, InboundReceiver, Job, Replay, ApiVersion, Organization}
+ELSEWHERE = {
+    Integration, Mapping, Record, InboundReceiver, Job, JobSchedule, Replay, ApiVersion, Organization
+}  # fmt: skip
 
 
 @pytest.fixture

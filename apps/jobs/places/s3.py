@@ -48,6 +48,26 @@ _SAID = {
 _PASSING = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500"})
 
 
+def _client(target: Target, keyed: bool) -> Any:
+    session = botocore.session.Session(include_builtin_handlers=True)
+    return session.create_client(
+        "s3",
+        region_name=target.region or "us-east-1",
+        endpoint_url=target.endpoint_url or None,
+        # Never the machine's own role: what is not given is asked without a signature.
+        aws_access_key_id=target.username if keyed else "none",
+        aws_secret_access_key=target.secret("secret") if keyed else "none",
+        config=Config(
+            signature_version="s3v4" if keyed else UNSIGNED,
+            s3={"addressing_style": "path" if target.endpoint_url else "auto"},
+            retries={"max_attempts": 2, "mode": "standard"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            ignore_configured_endpoint_urls=True,
+        ),
+    )
+
+
 class S3Place:
     """One bucket, below one prefix."""
 
@@ -55,23 +75,12 @@ class S3Place:
         self._target = target
         self._bucket = target.bucket
         keyed = bool(target.username)
-        session = botocore.session.Session(include_builtin_handlers=True)
-        self._client: Any = session.create_client(
-            "s3",
-            region_name=target.region or "us-east-1",
-            endpoint_url=target.endpoint_url or None,
-            # Never the machine's own role: what is not given is asked without a signature.
-            aws_access_key_id=target.username if keyed else "none",
-            aws_secret_access_key=target.secret("secret") if keyed else "none",
-            config=Config(
-                signature_version="s3v4" if keyed else UNSIGNED,
-                s3={"addressing_style": "path" if target.endpoint_url else "auto"},
-                retries={"max_attempts": 2, "mode": "standard"},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                ignore_configured_endpoint_urls=True,
-            ),
-        )
+        try:
+            self._client: Any = _client(target, keyed)
+        except (BotoCoreError, ValueError) as error:
+            raise PlaceRefused(
+                f"The settings of the bucket are not right ({type(error).__name__})."
+            ) from None
         self._client.meta.events.register("before-send.s3", partial(_send, target.allow_http))
 
     def _call(self, name: str, **values: Any) -> Any:

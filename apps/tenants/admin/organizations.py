@@ -24,6 +24,8 @@ from apps.tenants.services import access, organizations
 class OrganizationForm(forms.ModelForm):
     """Time zones are chosen from a list; a currency is three capitals."""
 
+    LIMITS = ("import_deletion_limit", "import_deletion_percent")
+
     timezone = forms.ChoiceField(
         label="Time zone",
         choices=[(zone, zone.replace("_", " ")) for zone in sorted(available_timezones())],
@@ -31,6 +33,20 @@ class OrganizationForm(forms.ModelForm):
         widget=UnfoldAdminSelect2Widget,
         help_text="Times without a zone in imported data are read in it; schedules run by it.",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Left empty, a limit stays as it is: none at all would let a replacement delete everything.
+        for name in self.LIMITS:
+            if name in self.fields:
+                self.fields[name].required = False
+
+    def clean(self) -> dict[str, Any] | None:
+        values = super().clean()
+        for name in self.LIMITS:
+            if values is not None and name in values and values[name] is None:
+                values[name] = getattr(self.instance, name)
+        return values
 
     def clean_api_version(self) -> str:
         pin = str(self.cleaned_data["api_version"]).strip()

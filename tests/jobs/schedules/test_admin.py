@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
+from apps.audit.models import AuditEntry
 from apps.jobs.models import FileLocation, JobSchedule
 from apps.webhooks.models import WebhookEndpoint
 from tests.jobs.schedules.conftest import run_now
@@ -68,6 +69,9 @@ def test_a_schedule_is_made_changed_run_and_deleted(owner, clients, s3_place):
     schedule.refresh_from_db()
     assert (schedule.crontab, schedule.destinations.get().location) == ("0 7 * * *", s3_place)
     assert schedule.notifications["webhook"] == number
+    entries = AuditEntry.objects.filter(object_ref=schedule.number).order_by("pk")
+    assert list(entries.values_list("action", flat=True)) == ["job_schedule.created", "job_schedule.updated"]
+    assert entries[1].changes["crontab"] == ["30 6 * * mon-fri", "0 7 * * *"]
 
     owner.post(reverse("admin:jobs_jobschedule_run_now", args=[schedule.number]), CONFIRMED)
     assert schedule.runs.count() == 1
