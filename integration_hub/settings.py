@@ -22,6 +22,7 @@ from integration_hub.config import PROJECT, ConfigError, load
 from integration_hub.database_settings import database_settings
 from integration_hub.logging_settings import logging_settings
 from integration_hub.runtime import home
+from integration_hub.storage_settings import file_storage
 
 BASE_DIR = PROJECT
 try:
@@ -175,36 +176,8 @@ if HUB.redis_url:
     CACHES["limits"]["OPTIONS"] = {**_patience, "retry": Retry(NoBackoff(), 0)}
 RATELIMIT_USE_CACHE = "limits"
 
-_store = HUB.storage_url
 STORAGES: dict[str, dict[str, Any]] = {
-    "default": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        # No base_url: files leave only through views that check who asks.
-        "OPTIONS": {
-            "location": _store.folder,
-            "base_url": None,
-            "file_permissions_mode": 0o600,
-            "directory_permissions_mode": 0o700,
-        },
-    }
-    if _store.kind == "file"
-    else {
-        "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {
-            "bucket_name": _store.bucket,
-            "location": _store.prefix,
-            "endpoint_url": _store.endpoint_url or None,
-            "region_name": _store.region or None,
-            "access_key": _store.access_key or None,
-            "secret_key": _store.secret_key or None,
-            "default_acl": None,
-            "file_overwrite": False,
-            "querystring_auth": True,
-            "signature_version": "s3v4",
-            # A file that is read lies in a temporary file beyond this size, not in memory.
-            "max_memory_size": 16 * 2**20,
-        },
-    },
+    "default": file_storage(HUB.storage_url),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024

@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 
 from django.conf import settings
+from django.core.files.storage import default_storage
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
@@ -48,6 +49,21 @@ def disk() -> Finding:
     percent = 100 * usage.used / usage.total
     free = usage.free / 2**30
     return graded(percent, warn=85, fail=95, unit="percent", detail=f"{free:.1f} GiB free on the hub's disk.")
+
+
+def files() -> Finding:
+    """Whether the place that files are kept in can be read."""
+    bucket = getattr(default_storage, "bucket_name", "")
+    if not bucket:
+        return Finding(Verdict.PASS, "Files are kept in a folder of this machine.")
+    try:
+        client = default_storage.connection.meta.client  # type: ignore[attr-defined]
+        client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+    except Exception as error:  # whatever it is, files cannot be read
+        code = getattr(error, "response", {}).get("Error", {}).get("Code", "") or type(error).__name__
+        detail = f"The bucket “{bucket}” cannot be used ({code}): check STORAGE_URL and its keys."
+        return Finding(Verdict.FAIL, detail)
+    return Finding(Verdict.PASS, f"The bucket “{bucket}” can be read.")
 
 
 def keys() -> Finding:
@@ -93,6 +109,7 @@ def register() -> None:
         Probe("database:response_time", "Database", database, vital=True),
         Probe("database:migrations", "Migrations", migrations, vital=True),
         Probe("keys:canary", "Encryption keys", keys, vital=True),
+        Probe("files:readable", "File storage", files),
         Probe("disk:used", "Disk", disk),
         Probe("workers:last_heard", "Workers", workers),
         Probe("scheduler:last_heard", "Scheduler", scheduler),

@@ -70,6 +70,16 @@ def _reachable() -> Iterator[None]:
         raise NotFound("The file is no longer stored: its time has run out. Upload it again.") from None
     except OSError as error:
         raise TransientError(f"The file storage cannot be reached ({type(error).__name__}).") from error
+    except Exception as error:
+        # botocore's errors, without loading it where files lie in a folder.
+        if not type(error).__module__.startswith(("botocore.", "boto3.", "s3transfer.")):
+            raise
+        code = str(getattr(error, "response", {}).get("Error", {}).get("Code", "")) or type(error).__name__
+        if code in ("404", "NoSuchKey"):
+            raise NotFound("The file is no longer stored: its time has run out. Upload it again.") from None
+        raise TransientError(
+            f"The file storage refuses the hub ({code[:60]}): check STORAGE_URL and its keys."
+        ) from None
 
 
 def digest_of(file: BinaryIO) -> tuple[str, int]:
