@@ -18,7 +18,7 @@ from psycopg import sql
 from tests.integration_hub.hub_process import PROJECT, HubProcess, clean_environ
 from tests.integration_hub.test_sqlite_transport import wait_for
 
-pytestmark = pytest.mark.xdist_group("distributed")
+pytestmark = pytest.mark.xdist_group("hub")
 
 DATABASE = "hub_distributed_test"
 ROWS = 4_000
@@ -89,10 +89,10 @@ def test_two_workers_and_two_schedulers_serve_one_hub(start: Callable[[str, str]
     web.wait_until_ready()
     workers = [start("worker", f"worker{number}") for number in (1, 2)]
     first = start("scheduler", "scheduler1")
-    wait_for(lambda: first.said(ACTS), seconds=60)
+    wait_for(lambda: first.said(ACTS), seconds=180)
     second = start("scheduler", "scheduler2")
     for worker in workers:
-        wait_for(lambda worker=worker: worker.said(WORKS), seconds=60)
+        wait_for(lambda worker=worker: worker.said(WORKS), seconds=180)
 
     key = web.manage_json(
         "bootstrap",
@@ -112,7 +112,7 @@ def test_two_workers_and_two_schedulers_serve_one_hub(start: Callable[[str, str]
         assert status == 200
         return json.loads(body)
 
-    wait_for(lambda: job()["is_complete"], seconds=60)
+    wait_for(lambda: job()["is_complete"], seconds=180)
     results = job()["results"]
     assert (job()["status"], results["created_count"], results["error_count"]) == ("completed", ROWS, 0)
     assert (
@@ -122,7 +122,7 @@ def test_two_workers_and_two_schedulers_serve_one_hub(start: Callable[[str, str]
     # The second scheduler has waited all the time; it acts once the first one is gone.
     assert second.said(ACTS) == ""
     first.kill_all()
-    wait_for(lambda: second.said(ACTS), seconds=60)
+    wait_for(lambda: second.said(ACTS), seconds=180)
 
     parts = [web, *workers, second]
     assert [part.stop() for part in parts] == [0, 0, 0, 0]

@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration_hub.hub_process import PROJECT, HubProcess, clean_environ
 
-pytestmark = pytest.mark.xdist_group("image")
+pytestmark = pytest.mark.xdist_group("hub")
 
 
 def _let_through() -> list[str]:

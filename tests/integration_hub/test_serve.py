@@ -38,7 +38,7 @@ def test_the_first_run_prints_a_login_once_and_keeps_its_secrets_private(hub: Hu
 
     assert hub.get("/admin/login/")[0] == 200
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
-    wait_for(lambda: all((home / name).exists() for name in SECRETS), seconds=60)
+    wait_for(lambda: all((home / name).exists() for name in SECRETS), seconds=120)
     for name in SECRETS:
         assert stat.S_IMODE((home / name).stat().st_mode) == 0o600, name
     for path in home.rglob("*"):
@@ -97,9 +97,9 @@ def test_a_killed_process_comes_back(hub: HubProcess, word: str) -> None:
     assert before
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: (now := hub.pids(word)) and not now & before, seconds=30)
+    wait_for(lambda: (now := hub.pids(word)) and not now & before, seconds=120)
     if word == "granian":
-        wait_for(lambda: hub.get("/admin/login/")[0] == 200, seconds=60)
+        wait_for(lambda: hub.get("/admin/login/")[0] == 200, seconds=120)
 
 
 def test_sigterm_stops_everything_and_the_next_start_prints_no_login(hub: HubProcess, home: Path) -> None:
@@ -115,6 +115,6 @@ def test_sigterm_stops_everything_and_the_next_start_prints_no_login(hub: HubPro
         # And when the supervisor itself is killed, the rest goes, too.
         again.process.kill()
         again.process.wait()
-        wait_for(lambda: again.pids() == set(), seconds=30)
+        wait_for(lambda: again.pids() == set(), seconds=120)
     finally:
         again.kill_all()
