@@ -26,9 +26,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hub(home: Path) -> Iterator[HubProcess]:
-    running = HubProcess(home).wait_until_ready()
-    yield running
-    running.kill_all()
+    running = HubProcess(home)
+    try:
+        yield running.wait_until_ready()
+    finally:
+        running.kill_all()
 
 
 def test_the_first_run_prints_a_login_once_and_keeps_its_secrets_private(hub: HubProcess, home: Path) -> None:
