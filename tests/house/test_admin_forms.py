@@ -136,7 +136,7 @@ CHANGED: dict[type[models.Model], Case] = {
     Dataset: Case({**VEHICLES, **ROWS, "name": "Cars"}, "dataset.changed", whole=True),
     FileLocation: Case({"name": "Safe"}, "file_location.updated", {"name": ["Vault", "Safe"]}),
 }
-# What is added or changed on pages of its own, whose tests look at the entries there.
+# What is added or changed on pages of its own, which this walk does not know how to fill in.
 ELSEWHERE = {
     Integration, Mapping, Record, InboundReceiver, Job, JobSchedule, Replay, ApiVersion, Organization
 }  # fmt: skip
