@@ -157,12 +157,14 @@ def forget_all() -> None:
 
 
 def _make(*, signs_from: datetime) -> SigningKey:
-    secret = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
-    pem = secret.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    key = jwk.JWK.from_pem(pem)
-    kid = key.thumbprint()
+    kid = "-"
+    while kid.startswith("-"):  # one in 64: a command line would take it for an option
+        secret = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
+        pem = secret.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        key = jwk.JWK.from_pem(pem)
+        kid = key.thumbprint()
     public = {**json.loads(key.export_public()), "kid": kid, "use": "sig", "alg": ALGORITHM}
     row = SigningKey(kid=kid, private_pem=pem.decode(), public_jwk=public, signs_from=signs_from)
     row.save(force_insert=True)

@@ -308,6 +308,25 @@ def test_keys_rotate_with_an_overlap(owner: User) -> None:
     assert AuditEntry.objects.filter(action="signing_key.rotated").exists()
 
 
+def test_a_key_id_can_be_given_to_the_command(
+    owner: User, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No thumbprint that begins with a dash: `--drop` takes it for an option."""
+    real, made = jwk.JWK.thumbprint, list[str]()
+
+    def thumbprint(key: jwk.JWK) -> str:
+        found: str = real(key)
+        if found not in made:
+            made.append(found)
+        return f"-{found}" if made.index(found) < 2 else found
+
+    monkeypatch.setattr(jwk.JWK, "thumbprint", thumbprint)
+    kid = signing.rotate(actor=SYSTEM).kid
+    assert kid == made[2]
+    call_command("rotate_signing_key", "--drop", kid)
+    assert capsys.readouterr().out.startswith(f"{kid} is believed no longer")
+
+
 def test_a_key_is_stored_encrypted(owner: User) -> None:
     tokens_of(owner)
     from django.db import connection
