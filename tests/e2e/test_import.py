@@ -91,11 +91,11 @@ def test_import_in_the_browser(
     page.click("#login-form button[type=submit]")
     page.goto(f"{base}/admin/jobs/import/?dataset=clients")
 
-    page.click("text=Upload and look at it")
+    page.click("text=Look at the rows")
     assert page.inner_text("[data-upload-error]") == "Choose a file first."
     drop(page, file)
     assert "clients.csv" in page.inner_text("[data-drop-name]")
-    page.click("text=Upload and look at it")
+    page.click("text=Look at the rows")
     page.wait_for_url("**/file/")
     assert "2000 rows, 4 columns, for Clients" in page.inner_text("section.hub-card header")
     page.click("text=Match the columns")

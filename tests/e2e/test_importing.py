@@ -29,7 +29,7 @@ def test_a_file_with_wrong_cells_is_checked_imported_mended_and_undone(
 
     page.goto("/admin/jobs/import/?dataset=products")
     page.set_input_files("input[type=file]", file)
-    page.get_by_role("button", name="Upload and look at it").click()
+    page.get_by_role("button", name="Look at the rows").click()
     page.wait_for_url("**/file/")
     expect(page.locator("body")).to_contain_text("200 rows, 6 columns")
     page.get_by_text("Match the columns").click()
@@ -85,7 +85,7 @@ def test_wrong_cells_are_set_right_in_the_page(page: Page, hub: Hub, tmp_path: P
         "\n".join(lines),
     )
     page.dispatch_event("[data-drop]", "drop", {"dataTransfer": transfer})
-    page.get_by_role("button", name="Upload and look at it").click()
+    page.get_by_role("button", name="Look at the rows").click()
     page.wait_for_url("**/file/")
     page.get_by_text("Match the columns").click()
 
@@ -144,6 +144,6 @@ def test_a_file_that_is_no_table_is_refused_with_a_sentence(page: Page, watch: W
 
     page.goto("/admin/jobs/import/")
     page.set_input_files("input[type=file]", file)
-    page.get_by_role("button", name="Upload and look at it").click()
+    page.get_by_role("button", name="Look at the rows").click()
     expect(page.locator("[data-upload-error]")).not_to_be_empty()
     expect(page).to_have_url(re.compile("/admin/jobs/import/$"))

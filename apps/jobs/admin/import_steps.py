@@ -1,6 +1,6 @@
 """The import, step by step; each step is an address that can be come back to.
 
-- `jobs/import/`: dataset and file
+- `jobs/import/`: dataset and source (`import_start`)
 - `jobs/import/<number>/file/`: how the file is read, and its first rows
 - `jobs/import/<number>/columns/`: what the columns mean, and how to import
 - `jobs/import/<number>/check/`: what would happen; confirm
@@ -20,21 +20,15 @@ from django.urls import URLPattern, path, reverse
 
 from apps.jobs import selectors
 from apps.jobs.admin.import_corrections import ImportCorrections
-from apps.jobs.admin.import_forms import (
-    SHOWN_OPTIONS,
-    FileOptionsForm,
-    ImportForm,
-    Matching,
-    SettingsForm,
-)
-from apps.jobs.formats.writers import MIME_TYPES
+from apps.jobs.admin.import_forms import FileOptionsForm, SettingsForm
+from apps.jobs.admin.import_matching import SHOWN_OPTIONS, Matching
+from apps.jobs.admin.import_start import ImportStart
 from apps.jobs.models import Job
-from apps.jobs.services import imports, previews, samples, templates, uploads
+from apps.jobs.services import imports, previews, samples, uploads
 from apps.jobs.statuses import JobStatus
 from apps.kernel.admin import allows, duration
 from apps.kernel.admin.saving import refuse
 from apps.kernel.errors import HubError, InvalidInput, NotFound
-from apps.records import selectors as records
 from apps.records.mapping import TRANSFORMS
 from apps.records.models import Mapping
 from apps.records.services import mappings
@@ -42,7 +36,7 @@ from apps.records.services import mappings
 STEPS = (("file", "File"), ("columns", "Columns"), ("check", "Check"), ("result", "Result"))
 
 
-class ImportSteps(ImportCorrections):
+class ImportSteps(ImportStart, ImportCorrections):
     """The views of the steps, mixed into the admin of jobs."""
 
     admin_site: Any
@@ -51,14 +45,7 @@ class ImportSteps(ImportCorrections):
     def import_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
-            path("jobs/import/", wrap(self.import_new), name="jobs_import_new"),
-            # The name by which django-import-export's buttons find the page.
-            path("jobs/import/", wrap(self.import_new), name="jobs_job_import"),
-            path(
-                "jobs/import/template/<str:slug>.<str:kind>",
-                wrap(self.import_template),
-                name="jobs_import_template",
-            ),
+            *self.start_urls(),
             path("jobs/import/<str:number>/", wrap(self.import_at), name="jobs_import"),
             path("jobs/import/<str:number>/file/", wrap(self.import_file), name="jobs_import_file"),
             path("jobs/import/<str:number>/columns/", wrap(self.import_columns), name="jobs_import_columns"),
@@ -109,58 +96,6 @@ class ImportSteps(ImportCorrections):
                 **context,
             },
         )
-
-    # --- step 1
-
-    def import_new(self, request: HttpRequest) -> HttpResponse:
-        """Dataset and file. Answers scripts, which show the progress of the upload, with JSON."""
-        self._may(request)
-        organization = request.organization  # type: ignore[attr-defined]
-        datasets = list(records.datasets_of(organization))
-        asked = request.GET.get("dataset", "")
-        form = ImportForm(
-            request.POST or None, request.FILES or None, datasets=datasets, initial={"dataset": asked}
-        )
-        if request.method == "POST" and form.is_valid():
-            try:
-                job = uploads.receive(
-                    organization=organization,
-                    dataset=records.dataset_of(organization, form.cleaned_data["dataset"]),
-                    file=form.cleaned_data["import_file"],
-                    actor=request.actor,  # type: ignore[attr-defined]
-                    user=request.user,  # type: ignore[arg-type]
-                )
-            except HubError as error:
-                form.add_error("import_file", error.detail)
-            else:
-                return _answer(request, reverse("admin:jobs_import_file", args=[job.number]))
-        if request.method == "POST" and _is_script(request):
-            said = [text for texts in form.errors.values() for text in texts]
-            return JsonResponse({"error": " ".join(str(text) for text in said)}, status=422)
-        recent = Job.objects.filter(organization=organization, job_type="import", status=JobStatus.PENDING)
-        return self._render(
-            request,
-            "import_new",
-            None,
-            "file",
-            form=form,
-            datasets=datasets,
-            asked=asked,
-            max_megabytes=uploads.max_bytes() // 2**20,
-            unfinished=recent.select_related("dataset").order_by("-id")[:5],
-        )
-
-    def import_template(self, request: HttpRequest, slug: str, kind: str) -> HttpResponse:
-        """A file to fill in."""
-        if not allows(request, "jobs:read") or kind not in MIME_TYPES:
-            raise PermissionDenied if kind in MIME_TYPES else Http404
-        try:
-            dataset = records.dataset_of(request.organization, slug)  # type: ignore[attr-defined]
-        except NotFound as error:
-            raise Http404(error.detail) from None
-        response = HttpResponse(templates.make(dataset, kind), content_type=MIME_TYPES[kind])
-        response.headers["Content-Disposition"] = f'attachment; filename="{dataset.slug}-template.{kind}"'
-        return response
 
     def import_at(self, request: HttpRequest, number: str) -> HttpResponse:
         """The step at which an import is."""
@@ -391,11 +326,3 @@ def _steps(job: Job | None, current: str) -> list[dict[str, Any]]:
 
 def _result_url(job: Job) -> str:
     return reverse("admin:jobs_job_change", args=[job.number])
-
-
-def _is_script(request: HttpRequest) -> bool:
-    return request.headers.get("X-Requested-With") == "XMLHttpRequest"
-
-
-def _answer(request: HttpRequest, url: str) -> HttpResponse:
-    return JsonResponse({"location": url}) if _is_script(request) else HttpResponseRedirect(url)

@@ -45,6 +45,20 @@ def listed(location: FileLocation, path: str, pattern: str) -> list[RemoteFile]:
     return found if location.kind == LocationKind.HTTPS else matching(found, pattern)
 
 
+def look_at(location: FileLocation, folder: str) -> list[RemoteFile]:
+    """The files of a folder as a person chooses from them: the newest first.
+
+    Of a web address nothing can be listed: Raises InvalidInput that says so.
+    """
+    if location.kind == LocationKind.HTTPS:
+        raise _at("/place", "A web address shows no list of its files: enter the file's path.")
+    try:
+        folder = checked_path(folder, what="folder")
+    except ValueError as error:
+        raise _at("/path", str(error)) from None
+    return listed(location, folder, "*")[::-1]
+
+
 @contextmanager
 def brought(location: FileLocation, remote: RemoteFile, *, seconds: float = BACKGROUND) -> Iterator[Brought]:
     """The file, read whole; its temporary copy goes at the end of the block."""

@@ -26,6 +26,8 @@ from apps.tenants.principals import Actor
 from apps.tenants.services import numbers
 
 FALLBACK = "iso-8859-1"
+PASTED = "Pasted rows"
+"""What rows that were pasted are called."""
 PREVIEW_FIELDS = (
     "encoding",
     "delimiter",
@@ -94,6 +96,8 @@ def receive(
         )
         apply_findings(job, table, preview)
         extension = formats[job.file_type].extensions[0]
+        if original == PASTED:
+            job.original_name += ".tsv" if job.delimiter == "\t" else extension
         job.mime_type = formats[job.file_type].mime_type
         job.filename = storage.random_name(extension)
         job.file_path = storage.save(job, job.filename, content)

@@ -13,9 +13,11 @@ from apps.jobs.services import disposals, fetching, locations, schedule_runs, sc
 from apps.kernel.errors import InvalidInput
 from apps.records.models import Record
 from apps.records.services import mappings
+from apps.tenants.roles import Role
 from apps.tenants.services import organizations
 from tests.jobs.conftest import ADA
 from tests.jobs.schedules.conftest import CSV, put, run_now, work_off
+from tests.jobs.test_admin import signed_in
 from tests.peers.sftp_peer import USER
 from tests.webhooks.receiver import receiving, say
 
@@ -345,3 +347,23 @@ def test_places_of_others_are_no_sources(scheduled, sftp_place):
     sftp_place.refresh_from_db()
     with pytest.raises(InvalidInput, match="no such place"):
         scheduled("import", source=sftp_place)
+
+
+def test_a_file_of_a_place_is_imported_by_hand(organization, clients, sftp, sftp_place):
+    staff = signed_in(organization, Role.ADMIN)
+    put(sftp.folder, "old.csv", "external_id,name\nA,Anna\n", age=60)
+    put(sftp.folder, "new.csv", "external_id,name\nB,Bert\n")
+    seen = staff.post("/admin/jobs/import/place/", {"place": sftp_place.public_id, "path": ""}).json()
+    assert [file["path"] for file in seen["files"]] == ["new.csv", "old.csv"]
+    given = {"dataset": "clients", "source": "place", "place": sftp_place.public_id}
+    assert staff.post("/admin/jobs/import/", {**given, "path": "old.csv"}).status_code == 302
+    job = Job.objects.get()
+    assert (job.original_name, job.preview["rows"][0]["cells"]) == ("old.csv", ["A", "Anna"])
+    page = staff.post("/admin/jobs/import/", {**given, "path": "none.csv"}).content.decode()
+    assert "none.csv" in page
+    refused = staff.post("/admin/jobs/import/place/", {"place": sftp_place.public_id, "path": "../x"})
+    assert "may not lead upwards" in refused.json()["error"]
+    stranger = signed_in(organizations.create(name="Contoso"), Role.ADMIN, "other@example.com")
+    asked = {"place": sftp_place.public_id, "path": ""}
+    assert stranger.post("/admin/jobs/import/place/", asked).status_code == 404
+    assert Job.objects.count() == 1

@@ -4,6 +4,7 @@
 
   document.addEventListener("DOMContentLoaded", function () {
     document.querySelectorAll("form[data-jobs-upload]").forEach(upload);
+    document.querySelectorAll("[data-jobs-place]").forEach(place);
     document.querySelectorAll("form[data-jobs-columns]").forEach(columns);
     document.querySelectorAll("[data-jobs-edit]").forEach(edit);
     document.querySelectorAll("[data-jobs-fix]").forEach(fix);
@@ -54,20 +55,51 @@
       bar.querySelector("[data-upload-text]").textContent = text;
     }
 
+    form.querySelectorAll("input[name=source]").forEach(function (one) {
+      one.addEventListener("change", function () { say(""); });
+    });
+
+    function source() {
+      return form.querySelector("input[name=source]:checked").value;
+    }
+    // Pasted rows go as a file does: the same limit, the same progress.
+    function gathered() {
+      const data = new FormData(form);
+      let file = null;
+      if (source() === "file") {
+        file = input.files[0];
+        if (!file) { say("Choose a file first."); return null; }
+      } else {
+        data.delete("import_file");
+      }
+      const text = data.get("rows");
+      data.delete("rows");
+      if (source() === "paste") {
+        if (!text.trim()) { say("Paste some rows first: copy them in the spreadsheet, with the row of headers."); return null; }
+        file = new File([text.replace(/\r\n/g, "\n")], "Pasted rows");
+        data.set("rows", file);
+      }
+      if (file && file.size > limit) {
+        say((source() === "file" ? "The file is" : "The rows are") + " larger than " + form.dataset.maxMegabytes + " MB.");
+        return null;
+      }
+      return data;
+    }
+
     form.addEventListener("submit", function (event) {
       event.preventDefault();
-      const file = input.files[0];
-      if (!file) return say("Choose a file first.");
-      if (file.size > limit) return say("The file is larger than " + form.dataset.maxMegabytes + " MB.");
+      const data = gathered();
+      if (!data) return;
       say("");
+      const sent = source() === "file" || source() === "paste";
       button.disabled = true;
       const request = new XMLHttpRequest();
       request.open("POST", form.action || location.href);
       request.setRequestHeader("X-Requested-With", "XMLHttpRequest");
       request.upload.addEventListener("progress", function (step) {
-        if (step.lengthComputable) show((step.loaded / step.total) * 100, size(step.loaded) + " of " + size(step.total));
+        if (sent && step.lengthComputable) show((step.loaded / step.total) * 100, size(step.loaded) + " of " + size(step.total));
       });
-      request.upload.addEventListener("load", function () { show(100, "Looking at the file …"); });
+      request.upload.addEventListener("load", function () { show(100, sent ? "Looking at the rows …" : "Fetching the file …"); });
       request.addEventListener("load", function () {
         let answer = {};
         try { answer = JSON.parse(request.responseText); } catch (problem) { answer = {}; }
@@ -75,14 +107,74 @@
         failed(answer.error || "The upload failed (" + request.status + "). Try again.");
       });
       request.addEventListener("error", function () { failed("The connection broke. Try again."); });
-      request.send(new FormData(form));
-      show(0, "Uploading");
+      request.send(data);
+      show(0, sent ? "Uploading" : "Fetching the file …");
     });
     function failed(text) {
       button.disabled = false;
       bar.hidden = true;
       say(text);
     }
+  }
+
+  // The files of a place, to choose from.
+  function place(box) {
+    const button = box.querySelector("[data-look]");
+    if (!button) return;
+    const path = box.querySelector("input[name=path]");
+    const chooser = box.querySelector("select[name=place]");
+    const error = box.querySelector("[data-look-error]");
+    const list = box.querySelector("[data-look-found]");
+    const token = box.closest("form").querySelector("input[name=csrfmiddlewaretoken]").value;
+    button.hidden = false;
+
+    function say(text) {
+      error.textContent = text;
+      error.hidden = !text;
+    }
+    function forget() {
+      list.hidden = true;
+      list.replaceChildren();
+      say("");
+    }
+    chooser.addEventListener("change", forget);
+    button.addEventListener("click", async function () {
+      forget();
+      button.disabled = true;
+      let seen;
+      try {
+        const answer = await fetch(box.dataset.url, {
+          method: "POST", credentials: "same-origin", headers: { "X-CSRFToken": token, Accept: "application/json" },
+          body: new URLSearchParams({ place: chooser.value, path: path.value }),
+        });
+        seen = await answer.json();
+      } catch (problem) {
+        seen = { error: "The hub did not answer. Try again." };
+      }
+      button.disabled = false;
+      if (seen.error) return say(seen.error);
+      if (!seen.files.length) return say("There are no files in " + (seen.folder ? "“" + seen.folder + "”." : "the place's folder."));
+      seen.files.forEach(function (file) {
+        const row = document.createElement("li");
+        const choose = document.createElement("button");
+        choose.type = "button";
+        choose.className = "hub-link";
+        choose.textContent = file.name;
+        choose.addEventListener("click", function () { path.value = file.path; forget(); path.focus(); });
+        const about = document.createElement("em");
+        about.className = "hub-muted";
+        about.textContent = [file.size ? Math.max(1, Math.round(file.size / 1024)) + " KB" : "", file.when].filter(Boolean).join(", ");
+        row.append(choose, about);
+        list.append(row);
+      });
+      if (seen.more) {
+        const row = document.createElement("li");
+        row.className = "hub-muted";
+        row.textContent = "and " + seen.more + " older ones: enter the path.";
+        list.append(row);
+      }
+      list.hidden = false;
+    });
   }
 
   // --- step 3
