@@ -46,7 +46,7 @@ CHECKS = [
     response_schema_conformance,
     negative_data_rejection,
 ]
-EXAMPLES = int(os.environ.get("HUB_CONTRACT_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("HUB_CONTRACT_EXAMPLES", "3"))
 SEED = 20261122
 # What an address's first part is about, so that some calls meet an object that there is.
 MODELS = {

@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, Response
 
 from tests.connectors.shop import CUSTOMERS, TOKEN
 from tests.e2e.shots import CHROMIUM, SIZES, sign_in
-from tests.integration_hub.hub_process import HubProcess
+from tests.integration_hub.hub_process import HubProcess, migrated
 from tests.peers.rest_peer import RestPeer, bearer
 from tests.webhooks.receiver import Receiver, receiving
 
@@ -108,7 +108,7 @@ def hub() -> Iterator[Hub]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = HubProcess(
-        home,
+        migrated(home),
         HUB_PORT=str(port),
         HUB_BASE_URL=f"http://127.0.0.1:{port}",
         HUB_OUTBOUND_ALLOW="127.0.0.1/32",

@@ -14,16 +14,25 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from tests.database import copy, template
 from tests.integration_hub.test_sqlite_transport import wait_for
 
 PROJECT = Path(__file__).resolve().parents[2]
-START, STOP = 300, 60  # seconds, generous for a busy machine: a first start applies every migration
+START, STOP = 300, 60  # seconds, generous for a busy machine
 
 
 def clean_environ(home: Path, **more: str) -> dict[str, str]:
     """An environment without anything of the tests' own configuration."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return kept | {"HUB_HOME": str(home), "HUB_PORT": "0", "PYTHONUNBUFFERED": "1"} | more
+
+
+def migrated(home: Path) -> Path:
+    """The folder with a database that has its tables, for a hub whose first start is not what is tested."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if template().exists():
+        copy(template(), home / "hub.sqlite3")
+    return home
 
 
 class HubProcess:

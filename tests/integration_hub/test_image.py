@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration_hub.hub_process import PROJECT, HubProcess, clean_environ
+from tests.integration_hub.hub_process import PROJECT, HubProcess, clean_environ, migrated
 
 pytestmark = pytest.mark.xdist_group("hub")
 
@@ -49,7 +49,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hub(image: Path) -> Iterator[HubProcess]:
-    running = HubProcess(image.parent / "data", project=image)
+    running = HubProcess(migrated(image.parent / "data"), project=image)
     try:
         yield running.wait_until_ready()
     finally:

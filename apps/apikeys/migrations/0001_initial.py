@@ -126,8 +126,7 @@ class Migration(migrations.Migration):
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='%(app_label)s_%(class)s', to=settings.AUTH_USER_MODEL, verbose_name='user')),
             ],
             options={
-                'abstract': False,
-            },
+                'abstract': False,"indexes": [models.Index(fields=['token_family'], name='apikeys_ref_token_f_f94f43_idx')],},
         ),
         migrations.AddField(
             model_name='accesstoken',
@@ -221,10 +220,6 @@ class Migration(migrations.Migration):
             options={
                 'constraints': [models.UniqueConstraint(fields=('organization', 'call'), name='idempotency_call_unique')],
             },
-        ),
-        migrations.AddIndex(
-            model_name='refreshtoken',
-            index=models.Index(fields=['token_family'], name='apikeys_ref_token_f_f94f43_idx'),
         ),
         migrations.AlterUniqueTogether(
             name='refreshtoken',

@@ -59,8 +59,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'token family',
-                'verbose_name_plural': 'token families',
-            },
+                'verbose_name_plural': 'token families',"indexes": [models.Index(fields=['expires_at'], name='token_family_expiry')],},
         ),
         migrations.AlterModelOptions(
             name='application',
@@ -239,9 +238,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='tokenfamily',
             index=models.Index(fields=['organization', 'id'], name='token_family_org'),
-        ),
-        migrations.AddIndex(
-            model_name='tokenfamily',
-            index=models.Index(fields=['expires_at'], name='token_family_expiry'),
         ),
     ]

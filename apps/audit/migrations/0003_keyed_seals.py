@@ -42,8 +42,7 @@ class Migration(migrations.Migration):
                 ('seal', models.CharField(max_length=64)),
             ],
             options={
-                'default_permissions': (),
-            },
+                'default_permissions': (),"constraints": [models.UniqueConstraint(fields=('chain', 'length'), name='audit_anchor_unique')],},
         ),
         migrations.CreateModel(
             name='AuditChain',
@@ -83,10 +82,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='auditentry',
             constraint=models.UniqueConstraint(condition=models.Q(('organization__isnull', True)), fields=('sequence',), name='audit_hub_sequence_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='auditanchor',
-            constraint=models.UniqueConstraint(fields=('chain', 'length'), name='audit_anchor_unique'),
         ),
         migrations.AddField(
             model_name='auditchain',

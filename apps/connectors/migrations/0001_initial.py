@@ -79,8 +79,7 @@ class Migration(migrations.Migration):
                 ('project', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='integrations', to='tenants.project')),
             ],
             options={
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(condition=models.Q(('removed_at', None)), fields=['organization', '-id'], name='integration_org'), models.Index(fields=['organization', 'type', 'status'], name='integration_type'), models.Index(fields=['organization', 'provider', 'status'], name='integration_provider'), models.Index(fields=['organization', 'category', 'status'], name='integration_category'), models.Index(fields=['organization', 'status', '-id'], name='integration_status'), models.Index(fields=['organization', 'created_by', 'status'], name='integration_creator'), models.Index(fields=['organization', 'health_status'], name='integration_health'), models.Index(fields=['organization', 'last_sync_at'], name='integration_last_sync'), models.Index(fields=['organization', 'name'], name='integration_name'), models.Index(condition=models.Q(('auto_sync', True), ('removed_at', None), ('status', 'active')), fields=['next_sync_at'], name='integration_due'), models.Index(condition=models.Q(('next_check_at__isnull', False), ('removed_at', None)), fields=['next_check_at'], name='integration_check')],"constraints": [models.UniqueConstraint(fields=('organization', 'number'), name='integration_number_unique'), models.UniqueConstraint(condition=models.Q(('removed_at', None)), fields=('code',), name='integration_code_unique'), models.CheckConstraint(condition=models.Q(('auto_sync', False), models.Q(('sync_enabled', True), models.Q(('sync_direction', 'none'), _negated=True)), _connector='OR'), name='integration_sync_consistent')],},
         ),
         migrations.CreateModel(
             name='ConnectionEvent',
@@ -95,8 +94,7 @@ class Migration(migrations.Migration):
                 ('integration', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='connection_events', to='connectors.integration')),
             ],
             options={
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['integration', '-id'], name='connection_event_of'), models.Index(fields=['organization', 'action', '-id'], name='connection_event_action')],},
         ),
         migrations.CreateModel(
             name='CallCount',
@@ -111,8 +109,7 @@ class Migration(migrations.Migration):
                 ('integration', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='call_counts', to='connectors.integration')),
             ],
             options={
-                'ordering': ['-hour'],
-            },
+                'ordering': ['-hour'],"indexes": [models.Index(fields=['hour'], name='call_count_hour')],"constraints": [models.UniqueConstraint(fields=('integration', 'hour'), name='call_count_unique')],},
         ),
         migrations.CreateModel(
             name='IntegrationStream',
@@ -133,8 +130,7 @@ class Migration(migrations.Migration):
                 ('mapping', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='streams', to='records.mapping')),
             ],
             options={
-                'ordering': ['name'],
-            },
+                'ordering': ['name'],"constraints": [models.UniqueConstraint(fields=('integration', 'name'), name='integration_stream_unique'), models.CheckConstraint(condition=models.Q(('delete_limit_percent__lte', 100)), name='integration_stream_limit')],},
         ),
         migrations.CreateModel(
             name='RateWindow',
@@ -144,7 +140,7 @@ class Migration(migrations.Migration):
                 ('started_at', models.DateTimeField()),
                 ('used', models.PositiveIntegerField(default=0)),
                 ('integration', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='rate_windows', to='connectors.integration')),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(fields=('integration', 'seconds'), name='rate_window_unique')],},
         ),
         migrations.CreateModel(
             name='SyncJob',
@@ -181,8 +177,7 @@ class Migration(migrations.Migration):
                 ('retry_of', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='retries', to='connectors.syncjob')),
             ],
             options={
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['organization', '-id'], name='sync_org'), models.Index(fields=['organization', 'created_at'], name='sync_created'), models.Index(fields=['organization', 'status', '-id'], name='sync_status'), models.Index(fields=['integration', '-id'], name='sync_integration'), models.Index(fields=['organization', 'trigger', '-id'], name='sync_trigger'), models.Index(fields=['organization', 'type', '-id'], name='sync_type'), models.Index(condition=models.Q(('status__in', ['pending', 'running'])), fields=['due_at'], name='sync_due')],"constraints": [models.UniqueConstraint(fields=('organization', 'number'), name='sync_number_unique'), models.UniqueConstraint(condition=models.Q(('status__in', ['pending', 'running'])), fields=('integration',), name='sync_live_unique')],},
         ),
         migrations.CreateModel(
             name='SyncError',
@@ -208,8 +203,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'refused row',
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['job', '-id'], name='sync_error_job'), models.Index(fields=['integration', 'status', '-id'], name='sync_error_of'), models.Index(fields=['organization', 'status', '-id'], name='sync_error_org'), models.Index(fields=['organization', 'code', '-id'], name='sync_error_code'), models.Index(fields=['organization', 'remote_id'], name='sync_error_remote')],"constraints": [models.UniqueConstraint(condition=models.Q(('status', 'open'), models.Q(('remote_id', ''), _negated=True)), fields=('integration', 'stream', 'remote_id'), name='sync_error_open_unique')],},
         ),
         migrations.CreateModel(
             name='IntegrationLog',
@@ -234,8 +228,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'call',
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['integration', '-id'], name='integration_log_of'), models.Index(fields=['organization', '-id'], name='integration_log_org'), models.Index(fields=['sync_job', '-id'], name='integration_log_job'), models.Index(condition=models.Q(('action__in', ('check', 'test'))), fields=['integration', 'created_at'], name='integration_log_checks'), models.Index(condition=models.Q(('ok', False)), fields=['organization', '-id'], name='integration_log_failed'), models.Index(fields=['organization', 'status_code', '-id'], name='integration_log_status'), models.Index(fields=['organization', 'action', '-id'], name='integration_log_action')],},
         ),
         migrations.CreateModel(
             name='SyncStream',
@@ -268,183 +261,6 @@ class Migration(migrations.Migration):
                 ('stream', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='runs', to='connectors.integrationstream')),
             ],
             options={
-                'ordering': ['position', 'id'],
-            },
-        ),
-        migrations.AddIndex(
-            model_name='integration',
-            index=models.Index(condition=models.Q(('removed_at', None)), fields=['organization', '-id'], name='integration_org'),
-        ),
-        migrations.AddIndex(
-            model_name='integration',
-            index=models.Index(fields=['organization', 'type', 'status'], name='integration_type'),
-        ),
-        migrations.AddIndex(
-            model_name='integration',
-            index=models.Index(fields=['organization', 'provider', 'status'], name='integration_provider'),
-        ),
-        migrations.AddIndex(
-            model_name='integration',
-            index=models.Index(fields=['organization', 'category', 'status'], name='integration_category'),
-        ),
-        migrations.AddIndex(
-            model_name='integration',
-            index=models.Index(fields=['organization', 'status', '-id'], name='integration_status'),
-        ),
-        migrations.AddIndex(
-            model_name='integration',
-            index=models.Index(fields=['organization', 'created_by', 'status'], name='integration_creator'),
-        ),
-        migrations.AddIndex(
-            model_name='integration',
-            index=models.Index(fields=['organization', 'health_status'], name='integration_health'),
-        ),
-        migrations.AddIndex(
-            model_name='integration',
-            index=models.Index(fields=['organization', 'last_sync_at'], name='integration_last_sync'),
-        ),
-        migrations.AddIndex(
-            model_name='integration',
-            index=models.Index(fields=['organization', 'name'], name='integration_name'),
-        ),
-        migrations.AddIndex(
-            model_name='integration',
-            index=models.Index(condition=models.Q(('auto_sync', True), ('removed_at', None), ('status', 'active')), fields=['next_sync_at'], name='integration_due'),
-        ),
-        migrations.AddIndex(
-            model_name='integration',
-            index=models.Index(condition=models.Q(('next_check_at__isnull', False), ('removed_at', None)), fields=['next_check_at'], name='integration_check'),
-        ),
-        migrations.AddConstraint(
-            model_name='integration',
-            constraint=models.UniqueConstraint(fields=('organization', 'number'), name='integration_number_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='integration',
-            constraint=models.UniqueConstraint(condition=models.Q(('removed_at', None)), fields=('code',), name='integration_code_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='integration',
-            constraint=models.CheckConstraint(condition=models.Q(('auto_sync', False), models.Q(('sync_enabled', True), models.Q(('sync_direction', 'none'), _negated=True)), _connector='OR'), name='integration_sync_consistent'),
-        ),
-        migrations.AddIndex(
-            model_name='connectionevent',
-            index=models.Index(fields=['integration', '-id'], name='connection_event_of'),
-        ),
-        migrations.AddIndex(
-            model_name='connectionevent',
-            index=models.Index(fields=['organization', 'action', '-id'], name='connection_event_action'),
-        ),
-        migrations.AddIndex(
-            model_name='callcount',
-            index=models.Index(fields=['hour'], name='call_count_hour'),
-        ),
-        migrations.AddConstraint(
-            model_name='callcount',
-            constraint=models.UniqueConstraint(fields=('integration', 'hour'), name='call_count_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='integrationstream',
-            constraint=models.UniqueConstraint(fields=('integration', 'name'), name='integration_stream_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='integrationstream',
-            constraint=models.CheckConstraint(condition=models.Q(('delete_limit_percent__lte', 100)), name='integration_stream_limit'),
-        ),
-        migrations.AddConstraint(
-            model_name='ratewindow',
-            constraint=models.UniqueConstraint(fields=('integration', 'seconds'), name='rate_window_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='syncjob',
-            index=models.Index(fields=['organization', '-id'], name='sync_org'),
-        ),
-        migrations.AddIndex(
-            model_name='syncjob',
-            index=models.Index(fields=['organization', 'created_at'], name='sync_created'),
-        ),
-        migrations.AddIndex(
-            model_name='syncjob',
-            index=models.Index(fields=['organization', 'status', '-id'], name='sync_status'),
-        ),
-        migrations.AddIndex(
-            model_name='syncjob',
-            index=models.Index(fields=['integration', '-id'], name='sync_integration'),
-        ),
-        migrations.AddIndex(
-            model_name='syncjob',
-            index=models.Index(fields=['organization', 'trigger', '-id'], name='sync_trigger'),
-        ),
-        migrations.AddIndex(
-            model_name='syncjob',
-            index=models.Index(fields=['organization', 'type', '-id'], name='sync_type'),
-        ),
-        migrations.AddIndex(
-            model_name='syncjob',
-            index=models.Index(condition=models.Q(('status__in', ['pending', 'running'])), fields=['due_at'], name='sync_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='syncjob',
-            constraint=models.UniqueConstraint(fields=('organization', 'number'), name='sync_number_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='syncjob',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['pending', 'running'])), fields=('integration',), name='sync_live_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='syncerror',
-            index=models.Index(fields=['job', '-id'], name='sync_error_job'),
-        ),
-        migrations.AddIndex(
-            model_name='syncerror',
-            index=models.Index(fields=['integration', 'status', '-id'], name='sync_error_of'),
-        ),
-        migrations.AddIndex(
-            model_name='syncerror',
-            index=models.Index(fields=['organization', 'status', '-id'], name='sync_error_org'),
-        ),
-        migrations.AddIndex(
-            model_name='syncerror',
-            index=models.Index(fields=['organization', 'code', '-id'], name='sync_error_code'),
-        ),
-        migrations.AddIndex(
-            model_name='syncerror',
-            index=models.Index(fields=['organization', 'remote_id'], name='sync_error_remote'),
-        ),
-        migrations.AddConstraint(
-            model_name='syncerror',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'open'), models.Q(('remote_id', ''), _negated=True)), fields=('integration', 'stream', 'remote_id'), name='sync_error_open_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='integrationlog',
-            index=models.Index(fields=['integration', '-id'], name='integration_log_of'),
-        ),
-        migrations.AddIndex(
-            model_name='integrationlog',
-            index=models.Index(fields=['organization', '-id'], name='integration_log_org'),
-        ),
-        migrations.AddIndex(
-            model_name='integrationlog',
-            index=models.Index(fields=['sync_job', '-id'], name='integration_log_job'),
-        ),
-        migrations.AddIndex(
-            model_name='integrationlog',
-            index=models.Index(condition=models.Q(('action__in', ('check', 'test'))), fields=['integration', 'created_at'], name='integration_log_checks'),
-        ),
-        migrations.AddIndex(
-            model_name='integrationlog',
-            index=models.Index(condition=models.Q(('ok', False)), fields=['organization', '-id'], name='integration_log_failed'),
-        ),
-        migrations.AddIndex(
-            model_name='integrationlog',
-            index=models.Index(fields=['organization', 'status_code', '-id'], name='integration_log_status'),
-        ),
-        migrations.AddIndex(
-            model_name='integrationlog',
-            index=models.Index(fields=['organization', 'action', '-id'], name='integration_log_action'),
-        ),
-        migrations.AddConstraint(
-            model_name='syncstream',
-            constraint=models.UniqueConstraint(fields=('job', 'name'), name='sync_stream_unique'),
+                'ordering': ['position', 'id'],"constraints": [models.UniqueConstraint(fields=('job', 'name'), name='sync_stream_unique')],},
         ),
     ]

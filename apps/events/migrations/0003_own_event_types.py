@@ -30,8 +30,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'event type',
-                'ordering': ['name'],
-            },
+                'ordering': ['name'],"constraints": [models.UniqueConstraint(fields=('organization', 'name'), name='own_event_type_unique')],},
         ),
         migrations.CreateModel(
             name='OwnEventTypeVersion',
@@ -44,15 +43,6 @@ class Migration(migrations.Migration):
                 ('event_type', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='events.owneventtype')),
             ],
             options={
-                'ordering': ['-version'],
-            },
-        ),
-        migrations.AddConstraint(
-            model_name='owneventtype',
-            constraint=models.UniqueConstraint(fields=('organization', 'name'), name='own_event_type_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='owneventtypeversion',
-            constraint=models.UniqueConstraint(fields=('event_type', 'version'), name='own_event_type_version_unique'),
+                'ordering': ['-version'],"constraints": [models.UniqueConstraint(fields=('event_type', 'version'), name='own_event_type_version_unique')],},
         ),
     ]

@@ -104,20 +104,20 @@ def unclosed_quote(record: Sequence[str], dialect: Dialect) -> int | None:
     for index, line in enumerate(record):
         position = 0
         while position < len(line):
-            character = line[position]
             if opened is not None:
-                if character == '"':
-                    if line[position + 1 : position + 2] == '"':
-                        position += 1
-                    else:
-                        opened = None
-            elif character == '"' and at_start:
-                opened = index
-            elif character == dialect.delimiter:
-                at_start = True
-                position += 1
-                continue
-            elif not (character == " " and dialect.skip_space and at_start):
+                quote = line.find('"', position)
+                if quote < 0:
+                    break
+                doubled = line.startswith('"', quote + 1)
+                opened = opened if doubled else None
+                position = quote + 1 + doubled
                 at_start = False
-            position += 1
+            elif at_start and line[position] == '"':
+                opened, position = index, position + 1
+            elif at_start and line[position] == " " and dialect.skip_space:
+                position += 1
+            else:
+                delimiter = line.find(dialect.delimiter, position)
+                at_start = delimiter >= 0
+                position = delimiter + 1 if at_start else len(line)
     return opened

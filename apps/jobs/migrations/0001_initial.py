@@ -101,8 +101,7 @@ class Migration(migrations.Migration):
                 ('project', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='jobs', to='tenants.project')),
             ],
             options={
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['organization', 'id'], name='job_org'), models.Index(fields=['organization', 'job_type', 'status', 'id'], name='job_type_status'), models.Index(fields=['organization', 'status', 'id'], name='job_status'), models.Index(fields=['organization', 'dataset', 'status', 'id'], name='job_dataset_status'), models.Index(fields=['dataset'], name='job_dataset'), models.Index(fields=['created_by', 'status'], name='job_creator_status'), models.Index(fields=['organization', 'started_at'], name='job_started'), models.Index(condition=models.Q(('status__in', ['validating', 'processing'])), fields=['lease_until'], name='job_due'), models.Index(condition=models.Q(('next_run_at__isnull', False)), fields=['next_run_at'], name='job_next_run')],"constraints": [models.UniqueConstraint(fields=('organization', 'number'), name='job_number_unique')],},
         ),
         migrations.CreateModel(
             name='JobArtifact',
@@ -122,8 +121,7 @@ class Migration(migrations.Migration):
                 ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='artifacts', to='jobs.job')),
             ],
             options={
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(condition=models.Q(('expires_at__isnull', False)), fields=['expires_at'], name='artifact_expiry')],"constraints": [models.UniqueConstraint(fields=('job', 'kind', 'format'), name='artifact_kind_unique')],},
         ),
         migrations.CreateModel(
             name='JobError',
@@ -141,8 +139,7 @@ class Migration(migrations.Migration):
                 ('job', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='errors', to='jobs.job')),
             ],
             options={
-                'ordering': ['id'],
-            },
+                'ordering': ['id'],"indexes": [models.Index(fields=['job', 'id'], name='joberror_job'), models.Index(fields=['job', 'code', 'id'], name='joberror_code'), models.Index(fields=['job', 'field', 'id'], name='joberror_field')],},
         ),
         migrations.CreateModel(
             name='Rejection',
@@ -154,8 +151,7 @@ class Migration(migrations.Migration):
                 ('job', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='rejections', to='jobs.job')),
             ],
             options={
-                'ordering': ['id'],
-            },
+                'ordering': ['id'],"constraints": [models.UniqueConstraint(fields=('job', 'first_row'), name='rejection_batch_unique')],},
         ),
         migrations.CreateModel(
             name='RememberedMapping',
@@ -171,75 +167,6 @@ class Migration(migrations.Migration):
                 ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.organization')),
             ],
             options={
-                'ordering': ['-updated_at'],
-            },
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['organization', 'id'], name='job_org'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['organization', 'job_type', 'status', 'id'], name='job_type_status'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['organization', 'status', 'id'], name='job_status'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['organization', 'dataset', 'status', 'id'], name='job_dataset_status'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['dataset'], name='job_dataset'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['created_by', 'status'], name='job_creator_status'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['organization', 'started_at'], name='job_started'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('status__in', ['validating', 'processing'])), fields=['lease_until'], name='job_due'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('next_run_at__isnull', False)), fields=['next_run_at'], name='job_next_run'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.UniqueConstraint(fields=('organization', 'number'), name='job_number_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='jobartifact',
-            index=models.Index(condition=models.Q(('expires_at__isnull', False)), fields=['expires_at'], name='artifact_expiry'),
-        ),
-        migrations.AddConstraint(
-            model_name='jobartifact',
-            constraint=models.UniqueConstraint(fields=('job', 'kind', 'format'), name='artifact_kind_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='joberror',
-            index=models.Index(fields=['job', 'id'], name='joberror_job'),
-        ),
-        migrations.AddIndex(
-            model_name='joberror',
-            index=models.Index(fields=['job', 'code', 'id'], name='joberror_code'),
-        ),
-        migrations.AddIndex(
-            model_name='joberror',
-            index=models.Index(fields=['job', 'field', 'id'], name='joberror_field'),
-        ),
-        migrations.AddConstraint(
-            model_name='rejection',
-            constraint=models.UniqueConstraint(fields=('job', 'first_row'), name='rejection_batch_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='rememberedmapping',
-            constraint=models.UniqueConstraint(fields=('organization', 'dataset', 'fingerprint'), name='remembered_mapping_unique'),
+                'ordering': ['-updated_at'],"constraints": [models.UniqueConstraint(fields=('organization', 'dataset', 'fingerprint'), name='remembered_mapping_unique')],},
         ),
     ]

@@ -43,8 +43,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'place',
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['organization', 'id'], name='file_location_org'), models.Index(fields=['organization', 'kind', 'id'], name='file_location_kind')],"constraints": [models.UniqueConstraint(fields=('organization', 'name'), name='file_location_name_unique')],},
         ),
         migrations.CreateModel(
             name='JobSchedule',
@@ -83,8 +82,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'schedule',
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['organization', 'id'], name='job_schedule_org'), models.Index(fields=['organization', 'job_type', 'id'], name='job_schedule_type'), models.Index(fields=['organization', 'status', 'id'], name='job_schedule_status'), models.Index(fields=['organization', 'dataset', 'id'], name='job_schedule_dataset'), models.Index(condition=models.Q(('next_run_at__isnull', False), ('status', 'active')), fields=['next_run_at'], name='job_schedule_due')],"constraints": [models.UniqueConstraint(fields=('organization', 'number'), name='job_schedule_number_unique')],},
         ),
         migrations.CreateModel(
             name='ScheduleDestination',
@@ -123,8 +121,7 @@ class Migration(migrations.Migration):
                 ('schedule', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='jobs.jobschedule')),
             ],
             options={
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['schedule', 'id'], name='schedule_run_schedule'), models.Index(condition=models.Q(('status__in', ['waiting', 'running'])), fields=['status', 'due_at'], name='schedule_run_due')],"constraints": [models.UniqueConstraint(condition=models.Q(('trigger', 'schedule')), fields=('schedule', 'scheduled_for'), name='schedule_run_once'), models.UniqueConstraint(condition=models.Q(('status__in', ['waiting', 'running'])), fields=('schedule',), name='schedule_run_alone')],},
         ),
         migrations.CreateModel(
             name='JobDelivery',
@@ -149,8 +146,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'deliveries',
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['organization', 'id'], name='job_delivery_org'), models.Index(fields=['organization', 'status', 'id'], name='job_delivery_status'), models.Index(condition=models.Q(('status', 'waiting')), fields=['next_attempt_at'], name='job_delivery_due')],},
         ),
         migrations.CreateModel(
             name='FetchedFile',
@@ -172,88 +168,11 @@ class Migration(migrations.Migration):
                 ('run', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='files', to='jobs.schedulerun')),
             ],
             options={
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['schedule', 'path', 'sha256'], name='fetched_file_content'), models.Index(condition=models.Q(('disposal__in', ['due'])), fields=['disposal', 'disposal_due_at'], name='fetched_file_disposal')],"constraints": [models.UniqueConstraint(fields=('schedule', 'path', 'version'), name='fetched_file_once')],},
         ),
         migrations.AddField(
             model_name='job',
             name='run',
             field=models.ForeignKey(blank=True, help_text="The schedule's run that ordered it.", null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='jobs', to='jobs.schedulerun'),
-        ),
-        migrations.AddIndex(
-            model_name='filelocation',
-            index=models.Index(fields=['organization', 'id'], name='file_location_org'),
-        ),
-        migrations.AddIndex(
-            model_name='filelocation',
-            index=models.Index(fields=['organization', 'kind', 'id'], name='file_location_kind'),
-        ),
-        migrations.AddConstraint(
-            model_name='filelocation',
-            constraint=models.UniqueConstraint(fields=('organization', 'name'), name='file_location_name_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='jobschedule',
-            index=models.Index(fields=['organization', 'id'], name='job_schedule_org'),
-        ),
-        migrations.AddIndex(
-            model_name='jobschedule',
-            index=models.Index(fields=['organization', 'job_type', 'id'], name='job_schedule_type'),
-        ),
-        migrations.AddIndex(
-            model_name='jobschedule',
-            index=models.Index(fields=['organization', 'status', 'id'], name='job_schedule_status'),
-        ),
-        migrations.AddIndex(
-            model_name='jobschedule',
-            index=models.Index(fields=['organization', 'dataset', 'id'], name='job_schedule_dataset'),
-        ),
-        migrations.AddIndex(
-            model_name='jobschedule',
-            index=models.Index(condition=models.Q(('next_run_at__isnull', False), ('status', 'active')), fields=['next_run_at'], name='job_schedule_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='jobschedule',
-            constraint=models.UniqueConstraint(fields=('organization', 'number'), name='job_schedule_number_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='schedulerun',
-            index=models.Index(fields=['schedule', 'id'], name='schedule_run_schedule'),
-        ),
-        migrations.AddIndex(
-            model_name='schedulerun',
-            index=models.Index(condition=models.Q(('status__in', ['waiting', 'running'])), fields=['status', 'due_at'], name='schedule_run_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='schedulerun',
-            constraint=models.UniqueConstraint(condition=models.Q(('trigger', 'schedule')), fields=('schedule', 'scheduled_for'), name='schedule_run_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='schedulerun',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['waiting', 'running'])), fields=('schedule',), name='schedule_run_alone'),
-        ),
-        migrations.AddIndex(
-            model_name='jobdelivery',
-            index=models.Index(fields=['organization', 'id'], name='job_delivery_org'),
-        ),
-        migrations.AddIndex(
-            model_name='jobdelivery',
-            index=models.Index(fields=['organization', 'status', 'id'], name='job_delivery_status'),
-        ),
-        migrations.AddIndex(
-            model_name='jobdelivery',
-            index=models.Index(condition=models.Q(('status', 'waiting')), fields=['next_attempt_at'], name='job_delivery_due'),
-        ),
-        migrations.AddIndex(
-            model_name='fetchedfile',
-            index=models.Index(fields=['schedule', 'path', 'sha256'], name='fetched_file_content'),
-        ),
-        migrations.AddIndex(
-            model_name='fetchedfile',
-            index=models.Index(condition=models.Q(('disposal__in', ['due'])), fields=['disposal', 'disposal_due_at'], name='fetched_file_disposal'),
-        ),
-        migrations.AddConstraint(
-            model_name='fetchedfile',
-            constraint=models.UniqueConstraint(fields=('schedule', 'path', 'version'), name='fetched_file_once'),
         ),
     ]

@@ -35,8 +35,7 @@ class Migration(migrations.Migration):
                 ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='datasets', to='tenants.organization')),
             ],
             options={
-                'ordering': ['name'],
-            },
+                'ordering': ['name'],"constraints": [models.UniqueConstraint(fields=('organization', 'slug'), name='dataset_slug_unique')],},
         ),
         migrations.CreateModel(
             name='DatasetCount',
@@ -63,8 +62,7 @@ class Migration(migrations.Migration):
                 ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='mappings', to='tenants.organization')),
             ],
             options={
-                'ordering': ['name'],
-            },
+                'ordering': ['name'],"constraints": [models.UniqueConstraint(fields=('organization', 'name'), name='mapping_name_unique')],},
         ),
         migrations.CreateModel(
             name='Origin',
@@ -76,7 +74,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('undone_at', models.DateTimeField(blank=True, null=True)),
                 ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.organization')),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(fields=('organization', 'kind', 'ref'), name='origin_unique')],},
         ),
         migrations.CreateModel(
             name='Record',
@@ -99,8 +97,7 @@ class Migration(migrations.Migration):
                 ('organization', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.organization')),
             ],
             options={
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(condition=models.Q(('deleted_at', None)), fields=['dataset', 'id'], name='record_live'), models.Index(condition=models.Q(('s1__isnull', False)), fields=['dataset', 's1', 'id'], name='record_s1'), models.Index(condition=models.Q(('s2__isnull', False)), fields=['dataset', 's2', 'id'], name='record_s2'), models.Index(condition=models.Q(('s3__isnull', False)), fields=['dataset', 's3', 'id'], name='record_s3'), models.Index(condition=models.Q(('s4__isnull', False)), fields=['dataset', 's4', 'id'], name='record_s4'), models.Index(condition=models.Q(('s5__isnull', False)), fields=['dataset', 's5', 'id'], name='record_s5'), models.Index(condition=models.Q(('s6__isnull', False)), fields=['dataset', 's6', 'id'], name='record_s6')],"constraints": [models.UniqueConstraint(fields=('dataset', 'key'), name='record_key_unique')],},
         ),
         migrations.CreateModel(
             name='Link',
@@ -116,7 +113,7 @@ class Migration(migrations.Migration):
                 ('gone_at', models.DateTimeField(blank=True, help_text='When the remote twin was deleted.', null=True)),
                 ('organization', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.organization')),
                 ('record', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='links', to='records.record')),
-            ],
+            ], options={"indexes": [models.Index(condition=models.Q(('gone_at', None)), fields=['organization', 'source', 'stream', 'last_seen_at'], name='link_seen')],"constraints": [models.UniqueConstraint(fields=('organization', 'source', 'stream', 'remote_id'), name='link_remote_unique')],},
         ),
         migrations.CreateModel(
             name='Change',
@@ -134,8 +131,7 @@ class Migration(migrations.Migration):
                 ('record', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='changes', to='records.record')),
             ],
             options={
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['record', 'id'], name='change_record'), models.Index(fields=['origin', 'id'], name='change_origin'), models.Index(fields=['dataset', 'id'], name='change_dataset')],},
         ),
         migrations.CreateModel(
             name='RecordKey',
@@ -145,7 +141,7 @@ class Migration(migrations.Migration):
                 ('value', models.CharField(max_length=190)),
                 ('dataset', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='records.dataset')),
                 ('record', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='keys', to='records.record')),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(fields=('dataset', 'field', 'value'), name='record_unique_value')],},
         ),
         migrations.CreateModel(
             name='SeenRecord',
@@ -153,78 +149,6 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=apps.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('record_id', models.UUIDField()),
                 ('origin', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='records.origin')),
-            ],
-        ),
-        migrations.AddConstraint(
-            model_name='dataset',
-            constraint=models.UniqueConstraint(fields=('organization', 'slug'), name='dataset_slug_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='mapping',
-            constraint=models.UniqueConstraint(fields=('organization', 'name'), name='mapping_name_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='origin',
-            constraint=models.UniqueConstraint(fields=('organization', 'kind', 'ref'), name='origin_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='record',
-            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['dataset', 'id'], name='record_live'),
-        ),
-        migrations.AddIndex(
-            model_name='record',
-            index=models.Index(condition=models.Q(('s1__isnull', False)), fields=['dataset', 's1', 'id'], name='record_s1'),
-        ),
-        migrations.AddIndex(
-            model_name='record',
-            index=models.Index(condition=models.Q(('s2__isnull', False)), fields=['dataset', 's2', 'id'], name='record_s2'),
-        ),
-        migrations.AddIndex(
-            model_name='record',
-            index=models.Index(condition=models.Q(('s3__isnull', False)), fields=['dataset', 's3', 'id'], name='record_s3'),
-        ),
-        migrations.AddIndex(
-            model_name='record',
-            index=models.Index(condition=models.Q(('s4__isnull', False)), fields=['dataset', 's4', 'id'], name='record_s4'),
-        ),
-        migrations.AddIndex(
-            model_name='record',
-            index=models.Index(condition=models.Q(('s5__isnull', False)), fields=['dataset', 's5', 'id'], name='record_s5'),
-        ),
-        migrations.AddIndex(
-            model_name='record',
-            index=models.Index(condition=models.Q(('s6__isnull', False)), fields=['dataset', 's6', 'id'], name='record_s6'),
-        ),
-        migrations.AddConstraint(
-            model_name='record',
-            constraint=models.UniqueConstraint(fields=('dataset', 'key'), name='record_key_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='link',
-            index=models.Index(condition=models.Q(('gone_at', None)), fields=['organization', 'source', 'stream', 'last_seen_at'], name='link_seen'),
-        ),
-        migrations.AddConstraint(
-            model_name='link',
-            constraint=models.UniqueConstraint(fields=('organization', 'source', 'stream', 'remote_id'), name='link_remote_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='change',
-            index=models.Index(fields=['record', 'id'], name='change_record'),
-        ),
-        migrations.AddIndex(
-            model_name='change',
-            index=models.Index(fields=['origin', 'id'], name='change_origin'),
-        ),
-        migrations.AddIndex(
-            model_name='change',
-            index=models.Index(fields=['dataset', 'id'], name='change_dataset'),
-        ),
-        migrations.AddConstraint(
-            model_name='recordkey',
-            constraint=models.UniqueConstraint(fields=('dataset', 'field', 'value'), name='record_unique_value'),
-        ),
-        migrations.AddConstraint(
-            model_name='seenrecord',
-            constraint=models.UniqueConstraint(fields=('origin', 'record_id'), name='seen_record_unique'),
+            ], options={"constraints": [models.UniqueConstraint(fields=('origin', 'record_id'), name='seen_record_unique')],},
         ),
     ]

@@ -58,8 +58,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'deliveries',
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['organization', 'id'], name='delivery_org'), models.Index(condition=models.Q(('status', 'delivered'), _negated=True), fields=['organization', 'status', 'id'], name='delivery_org_open')],},
         ),
         migrations.CreateModel(
             name='WebhookEndpoint',
@@ -117,8 +116,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'webhook endpoint',
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(condition=models.Q(('removed_at', None)), fields=['organization', 'id'], name='endpoint_org'), models.Index(condition=models.Q(('removed_at', None)), fields=['organization', 'status'], name='endpoint_status'), models.Index(condition=models.Q(('removed_at', None)), fields=['organization', 'health_status'], name='endpoint_health'), models.Index(condition=models.Q(('next_probe_at__isnull', False)), fields=['next_probe_at'], name='endpoint_probe')],"constraints": [models.UniqueConstraint(fields=('organization', 'number'), name='endpoint_number_unique')],},
         ),
         migrations.CreateModel(
             name='DeliveryAttempt',
@@ -139,8 +137,7 @@ class Migration(migrations.Migration):
                 ('endpoint', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='webhooks.webhookendpoint')),
             ],
             options={
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['delivery', 'number'], name='attempt_delivery'), models.Index(fields=['endpoint', 'started_at'], name='attempt_endpoint')],},
         ),
         migrations.AddField(
             model_name='delivery',
@@ -148,44 +145,8 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='webhooks.webhookendpoint'),
         ),
         migrations.AddIndex(
-            model_name='webhookendpoint',
-            index=models.Index(condition=models.Q(('removed_at', None)), fields=['organization', 'id'], name='endpoint_org'),
-        ),
-        migrations.AddIndex(
-            model_name='webhookendpoint',
-            index=models.Index(condition=models.Q(('removed_at', None)), fields=['organization', 'status'], name='endpoint_status'),
-        ),
-        migrations.AddIndex(
-            model_name='webhookendpoint',
-            index=models.Index(condition=models.Q(('removed_at', None)), fields=['organization', 'health_status'], name='endpoint_health'),
-        ),
-        migrations.AddIndex(
-            model_name='webhookendpoint',
-            index=models.Index(condition=models.Q(('next_probe_at__isnull', False)), fields=['next_probe_at'], name='endpoint_probe'),
-        ),
-        migrations.AddConstraint(
-            model_name='webhookendpoint',
-            constraint=models.UniqueConstraint(fields=('organization', 'number'), name='endpoint_number_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='deliveryattempt',
-            index=models.Index(fields=['delivery', 'number'], name='attempt_delivery'),
-        ),
-        migrations.AddIndex(
-            model_name='deliveryattempt',
-            index=models.Index(fields=['endpoint', 'started_at'], name='attempt_endpoint'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['organization', 'id'], name='delivery_org'),
-        ),
-        migrations.AddIndex(
             model_name='delivery',
             index=models.Index(fields=['endpoint', 'id'], name='delivery_endpoint'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('status', 'delivered'), _negated=True), fields=['organization', 'status', 'id'], name='delivery_org_open'),
         ),
         migrations.AddIndex(
             model_name='delivery',

@@ -38,8 +38,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'inbound address',
                 'verbose_name_plural': 'inbound addresses',
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['silence_checked_at'], name='inbound_receiver_watch')],"constraints": [models.UniqueConstraint(fields=('organization', 'number'), name='inbound_receiver_unique')],},
         ),
         migrations.CreateModel(
             name='InboundCount',
@@ -53,8 +52,7 @@ class Migration(migrations.Migration):
                 ('receiver', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='counts', to='webhooks.inboundreceiver')),
             ],
             options={
-                'ordering': ['-hour'],
-            },
+                'ordering': ['-hour'],"indexes": [models.Index(fields=['hour'], name='inbound_count_hour')],"constraints": [models.UniqueConstraint(fields=('receiver', 'hour'), name='inbound_count_unique')],},
         ),
         migrations.CreateModel(
             name='InboundRejection',
@@ -70,8 +68,7 @@ class Migration(migrations.Migration):
                 ('receiver', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='rejections', to='webhooks.inboundreceiver')),
             ],
             options={
-                'ordering': ['-at'],
-            },
+                'ordering': ['-at'],"constraints": [models.UniqueConstraint(fields=('receiver', 'slot'), name='inbound_rejection_slot')],},
         ),
         migrations.CreateModel(
             name='InboundWebhook',
@@ -111,8 +108,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'inbound webhook',
-                'ordering': ['-id'],
-            },
+                'ordering': ['-id'],"indexes": [models.Index(fields=['organization', '-id'], name='inbound_org'), models.Index(fields=['organization', 'status', '-id'], name='inbound_status'), models.Index(fields=['organization', 'event_type', '-id'], name='inbound_type'), models.Index(fields=['organization', 'external_id'], name='inbound_external'), models.Index(fields=['receiver', '-id'], name='inbound_of'), models.Index(condition=models.Q(('status', 'pending')), fields=['next_attempt_at'], name='inbound_due'), models.Index(condition=models.Q(('status', 'processing')), fields=['lease_until'], name='inbound_abandoned')],"constraints": [models.UniqueConstraint(fields=('receiver', 'dedupe_key'), name='inbound_webhook_once')],},
         ),
         migrations.CreateModel(
             name='InboundAttempt',
@@ -155,83 +151,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'merchant transaction',
-                'ordering': ['-id'],
-            },
-        ),
-        migrations.AddIndex(
-            model_name='inboundreceiver',
-            index=models.Index(fields=['silence_checked_at'], name='inbound_receiver_watch'),
-        ),
-        migrations.AddConstraint(
-            model_name='inboundreceiver',
-            constraint=models.UniqueConstraint(fields=('organization', 'number'), name='inbound_receiver_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='inboundcount',
-            index=models.Index(fields=['hour'], name='inbound_count_hour'),
-        ),
-        migrations.AddConstraint(
-            model_name='inboundcount',
-            constraint=models.UniqueConstraint(fields=('receiver', 'hour'), name='inbound_count_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='inboundrejection',
-            constraint=models.UniqueConstraint(fields=('receiver', 'slot'), name='inbound_rejection_slot'),
-        ),
-        migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(fields=['organization', '-id'], name='inbound_org'),
-        ),
-        migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(fields=['organization', 'status', '-id'], name='inbound_status'),
-        ),
-        migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(fields=['organization', 'event_type', '-id'], name='inbound_type'),
-        ),
-        migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(fields=['organization', 'external_id'], name='inbound_external'),
-        ),
-        migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(fields=['receiver', '-id'], name='inbound_of'),
-        ),
-        migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(condition=models.Q(('status', 'pending')), fields=['next_attempt_at'], name='inbound_due'),
-        ),
-        migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(condition=models.Q(('status', 'processing')), fields=['lease_until'], name='inbound_abandoned'),
-        ),
-        migrations.AddConstraint(
-            model_name='inboundwebhook',
-            constraint=models.UniqueConstraint(fields=('receiver', 'dedupe_key'), name='inbound_webhook_once'),
-        ),
-        migrations.AddIndex(
-            model_name='merchanttransaction',
-            index=models.Index(fields=['organization', '-id'], name='merchant_transaction_org'),
-        ),
-        migrations.AddIndex(
-            model_name='merchanttransaction',
-            index=models.Index(fields=['organization', 'order_key'], name='merchant_transaction_key'),
-        ),
-        migrations.AddIndex(
-            model_name='merchanttransaction',
-            index=models.Index(fields=['receiver', 'provider_time'], name='merchant_transaction_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='merchanttransaction',
-            constraint=models.UniqueConstraint(fields=('receiver', 'external_id'), name='merchant_transaction_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='merchanttransaction',
-            constraint=models.UniqueConstraint(fields=('receiver', 'serial'), name='merchant_transaction_serial'),
-        ),
-        migrations.AddConstraint(
-            model_name='merchanttransaction',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ('created', 'performed'))), fields=('organization', 'dataset', 'order_key'), name='merchant_transaction_order'),
+                'ordering': ['-id'],"indexes": [models.Index(fields=['organization', '-id'], name='merchant_transaction_org'), models.Index(fields=['organization', 'order_key'], name='merchant_transaction_key'), models.Index(fields=['receiver', 'provider_time'], name='merchant_transaction_time')],"constraints": [models.UniqueConstraint(fields=('receiver', 'external_id'), name='merchant_transaction_once'), models.UniqueConstraint(fields=('receiver', 'serial'), name='merchant_transaction_serial'), models.UniqueConstraint(condition=models.Q(('status__in', ('created', 'performed'))), fields=('organization', 'dataset', 'order_key'), name='merchant_transaction_order')],},
         ),
     ]

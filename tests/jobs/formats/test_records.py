@@ -202,7 +202,7 @@ def test_memory_does_not_grow_with_the_file() -> None:
         return top
 
     for kind in ("json", "ndjson", "xml"):
-        assert peak(40_000, kind) < peak(10_000, kind) * 1.3
+        assert peak(20_000, kind) < peak(5_000, kind) * 1.3
 
 
 def test_one_endless_record_is_refused_before_it_fills_the_memory() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import jsonschema
@@ -116,10 +117,20 @@ def test_every_value_is_either_refused_or_canonical_and_stays_so(field: Field, v
     to_python(first, field)
     if FIELD_TYPES[field.type].sortable:
         assert len(sort_text(first, field)) <= SORT_LENGTH
+    optional, required = _validators(field)
+    required.validate({"x": first})
+    optional.validate({"x": first})
+    optional.validate({"x": None})
+
+
+@cache
+def _validators(field: Field) -> list[Any]:
+    """For the field as it is, and as a required one."""
     required = Field(**{**{name: getattr(field, name) for name in field.__slots__}, "required": True})
-    jsonschema.validate({"x": first}, json_schema("things", [required]))
-    jsonschema.validate({"x": first}, json_schema("things", [field]))
-    jsonschema.validate({"x": None}, json_schema("things", [field]))
+    schemas = [json_schema("things", [one]) for one in (field, required)]
+    for schema in schemas:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    return [jsonschema.Draft202012Validator(schema) for schema in schemas]
 
 
 def fast_path(field: Field) -> Callable[[Any], tuple[bool, Any]]:
