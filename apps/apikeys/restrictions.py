@@ -27,16 +27,29 @@ def check_source(key: APIKey, request: Any, ip: str | None) -> None:
     meta = request.META
     if key.require_https and not request.is_secure():
         raise Forbidden("This key may be used over HTTPS only.", code="https_required")
-    if key.allowed_origins and meta.get("HTTP_ORIGIN", "").rstrip("/").lower() not in {
-        origin.rstrip("/").lower() for origin in key.allowed_origins
-    }:
-        raise Forbidden("This key may not be used from this origin.", code="origin_not_allowed")
+    if key.allowed_origins:
+        origin = origin_of(request)
+        if origin.rstrip("/").lower() not in {one.rstrip("/").lower() for one in key.allowed_origins}:
+            where = f"from {origin}" if origin else "by a program that is no web page"
+            raise Forbidden(f"This key may not be used {where[:300]}.", code="origin_not_allowed")
     if key.allowed_referers and not _refers(meta.get("HTTP_REFERER", ""), key.allowed_referers):
         raise Forbidden("This key may not be used from this page.", code="referer_not_allowed")
     if key.allowed_user_agents:
         agent = meta.get("HTTP_USER_AGENT", "")
         if not any(_matches(pattern, agent) for pattern in key.allowed_user_agents):
             raise Forbidden("This key may not be used by this user agent.", code="user_agent_not_allowed")
+
+
+def origin_of(request: Any) -> str:
+    """The origin of the page that calls, as its browser says; empty for what is no page.
+
+    Browsers leave `Origin` out when a page reads from its own server, as “Try it” of the documentation does,
+    but say `Sec-Fetch-Site: same-origin`, which no script can set: the page's origin is then this server's.
+    """
+    told: str = request.META.get("HTTP_ORIGIN", "")
+    if not told and request.META.get("HTTP_SEC_FETCH_SITE") == "same-origin":
+        return f"{request.scheme}://{request.get_host()}"
+    return told
 
 
 class KeyRestrictions(BasePermission):

@@ -7,7 +7,7 @@ ones about the person (`openid`, `profile`, `email`, `offline_access`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -71,6 +71,19 @@ class Told:
 def is_scope(text: str) -> bool:
     """Whether a text is a scope of resources."""
     return _SHAPE.fullmatch(text) is not None
+
+
+def mistake_in(scope: Any, held: Collection[str] = ()) -> str:
+    """What is wrong with a scope that is to be given; empty if nothing is.
+
+    Of `held`, which were given before, the resource may be gone since.
+    """
+    if not isinstance(scope, str) or not is_scope(scope):
+        return "A scope is resource:action, such as records:read, records:* or *:read."
+    resource = scope.partition(":")[0]
+    if resource == "*" or scope in held or scope == "admin:*" or resource in known_resources():
+        return ""
+    return f"There is no resource “{resource}”. The resources are {', '.join(known_resources())}."
 
 
 def known_resources() -> list[str]:
@@ -158,6 +171,6 @@ class HubScopes(BaseScopes):
 
 
 __all__ = [
-    "ACTIONS", "PERSONAL", "HubScopes", "Told", "intersection", "is_scope", "known_resources",
+    "ACTIONS", "PERSONAL", "HubScopes", "Told", "intersection", "is_scope", "known_resources", "mistake_in",
     "resource_scopes", "supported", "tell",
 ]  # fmt: skip

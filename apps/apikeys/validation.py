@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from ipaddress import ip_network
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -12,10 +13,10 @@ from django.core.validators import validate_email
 from django.utils import timezone
 
 from apps.apikeys.models import APIKey
+from apps.apikeys.scopes import mistake_in
 from apps.kernel.api.versions import versions
 from apps.kernel.errors import FieldError, InvalidInput
 
-_SCOPE = re.compile(r"(?:\*|[a-z][a-z0-9-]{0,39}):(?:\*|read|write|delete|manage)")
 _ENDPOINT = re.compile(r"(?:(?:GET|POST|PUT|PATCH|DELETE|\*) )?/[^\s?#]{0,200}")
 _LONGEST_LIST = 100
 _LONGEST_ENTRY = 200
@@ -23,8 +24,11 @@ _MOST_EMAILS = 20
 _LONGEST_PERIOD = 3650  # days
 
 
-def clean(key: APIKey, *, new: bool = False) -> None:
-    """Bring lists into one form. Raises InvalidInput with all mistakes at once."""
+def clean(key: APIKey, *, new: bool = False, held: Collection[str] = ()) -> None:
+    """Bring lists into one form. `held` are the scopes that it had before.
+
+    Raises InvalidInput with all mistakes at once.
+    """
     errors: list[FieldError] = []
 
     def wrong(pointer: str, code: str, detail: str) -> None:
@@ -40,12 +44,8 @@ def clean(key: APIKey, *, new: bool = False) -> None:
     if key.environment not in APIKey.Environment.values:
         wrong("/environment", "invalid_choice", f"One of {', '.join(APIKey.Environment.values)}.")
     for n, scope in enumerate(key.scopes):
-        if not isinstance(scope, str) or not _SCOPE.fullmatch(scope):
-            wrong(
-                f"/scopes/{n}",
-                "invalid",
-                "A scope is resource:action, such as records:read, records:* or *:read.",
-            )
+        if mistake := mistake_in(scope, held):
+            wrong(f"/scopes/{n}", "invalid", mistake)
     if not errors:
         key.scopes = sorted(set(key.scopes))
         _clean_type(key, wrong)

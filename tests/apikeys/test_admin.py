@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from apps.apikeys.models import APIKey
+from apps.apikeys.models import APIKey, RateLimit
 from apps.apikeys.services import keys, rotation, usage
 from apps.audit.models import AuditEntry
 from apps.tenants.models import Organization, User
@@ -249,9 +249,12 @@ def test_every_setting_can_be_given_in_the_form(owner: Client, acme: Organizatio
             usage_threshold="70",
             alert_emails="ops@acme.example\n",
             require_https="on",
+            per_minute="60",
+            burst="5",
         ),
     )
     key = APIKey.objects.get()
+    assert RateLimit.objects.get(subject_id=key.group.hex).limits == {"minute": 60, "burst": 5}
     assert (key.api_version, key.rotate_every_days, key.rotation_overlap) == ("v1", 90, 86400)
     assert (key.notify_on_high_usage, key.notify_on_expiration, key.usage_threshold) == (True, False, 70)
     assert key.alert_emails == ["ops@acme.example"]

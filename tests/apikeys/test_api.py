@@ -62,6 +62,42 @@ def test_a_key_is_created_used_rotated_and_revoked(acme: Organization, issue: Is
     assert APIKey.objects.get(number=rotated.json()["id"]).status == "revoked"
 
 
+def test_a_key_is_made_with_limits_of_its_own(
+    acme: Organization, issue: Issue, django_capture_on_commit_callbacks: Any
+) -> None:
+    admin = client_of(issue(acme).secret)
+    wanted = {"requests_per_minute": 2, "endpoints": [{"endpoint": "GET /datasets", "requests_per_hour": 5}]}
+    new = {"name": "Shop", "scopes": ["api-keys:read"], "rate_limits": wanted}
+    with django_capture_on_commit_callbacks(execute=True):
+        made = admin.post(KEYS, new, format="json")
+    assert made.status_code == 201, made.content
+    shop = client_of(made.json()["key"])
+    assert [shop.get(KEYS).status_code for _ in range(3)] == [200, 200, 429]
+    told = admin.get(f"{KEYS}/{made.json()['id']}/rate-limits").json()
+    assert told["requests_per_minute"] == 2
+    assert [(item["name"], item["limit"]) for item in told["effective"] if item["source"] == "key"] == [
+        ("minute", 2), ("hour GET /datasets", 5),
+    ]  # fmt: skip
+    wrong = {**new, "rate_limits": {"endpoints": [{"endpoint": "no path", "requests_per_hour": 5}]}}
+    refused = problem(admin.post(KEYS, wrong, format="json"), 422, "invalid")
+    assert [error["pointer"] for error in refused["errors"]] == ["/rate_limits/endpoints/0/endpoint"]
+    assert APIKey.objects.count() == 2
+
+
+def test_a_program_gives_no_more_calls_than_it_has(acme: Organization, issue: Issue) -> None:
+    maker = issue(acme, rate_limits={"whole": {"per_minute": 10}})
+    new = {"name": "Shop", "scopes": ["records:read"]}
+    for numbers in ({"requests_per_minute": 11}, {"requests_per_hour": 5}, {"enabled": False}, {}):
+        problem(
+            client_of(maker.secret).post(KEYS, {**new, "rate_limits": numbers}, format="json"),
+            403,
+            "own_limits",
+        )
+    assert APIKey.objects.count() == 1
+    less = {**new, "rate_limits": {"requests_per_minute": 9}}
+    assert client_of(maker.secret).post(KEYS, less, format="json").status_code == 201
+
+
 def test_a_key_is_taken_from_either_header(acme: Organization, issue: Issue) -> None:
     secret = issue(acme).secret
     assert APIClient().get(KEYS, HTTP_X_API_KEY=secret).status_code == 200

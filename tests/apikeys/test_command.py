@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from apps.apikeys.errors import KeyRefused
-from apps.apikeys.models import APIKey
+from apps.apikeys.models import APIKey, RateLimit
 from apps.apikeys.services import applications, keys, rotation, sessions, verified
 from apps.audit.models import AuditEntry
 from apps.kernel.crypto import hashing, peppers
@@ -58,6 +58,16 @@ def test_the_whole_life_of_a_key(acme: Organization) -> None:
     assert {entry.actor_kind for entry in deeds} == {"command"}
 
 
+def test_a_key_with_limits_of_its_own(acme: Organization) -> None:
+    made = told(
+        "create", "--name", "Shop", "--scope", "records:read", "--per-minute", "60", "--per-day", "900"
+    )
+    rule = RateLimit.objects.get()
+    assert (rule.subject_id, rule.limits) == (keys.verify(made["key"]).group.hex, {"minute": 60, "day": 900})
+    told("create", "--name", "Other", "--scope", "records:read")
+    assert RateLimit.objects.count() == 1
+
+
 def test_for_people_it_prints_a_key_once(acme: Organization) -> None:
     out = run("create", "--name", "Shop", "--scope", "*:*", "--signed")
     assert "sk_live_" in out
@@ -86,6 +96,8 @@ def test_signing_secrets_and_waiting_keys(acme: Organization, issue: Issue) -> N
         (("list", "--organization", "nobody"), "There is no organization"),
         (("create", "--name", " "), "needs a name"),
         (("create", "--name", "X", "--scope", "nonsense"), "resource:action"),
+        (("create", "--name", "X", "--scope", "recrods:read"), "no resource “recrods”"),
+        (("create", "--name", "X", "--per-minute", "0"), "A number from 1"),
         (("create", "--name", "X", "--expires-at", "soon"), "is a moment"),
         (("create", "--name", "X", "--days", "-1"), "in the past"),
     ],

@@ -67,6 +67,27 @@ def test_pages_of_the_key_read_its_answers_and_others_are_refused(acme: Organiza
     assert (missing.status_code, missing[ALLOW]) == (404, SHOP)
 
 
+def test_a_page_of_the_hub_itself_names_its_origin_in_another_way(acme: Organization, issue: Issue) -> None:
+    """Browsers send no Origin with a page's reads from its own server: “Try it” of the documentation."""
+    page = {"Sec-Fetch-Site": "same-origin"}
+    ours = client_of(issue(acme, allowed_origins=["http://testserver"]).secret)
+    assert ours.get("/api/v1/records/clients", headers=page).status_code == 200
+    theirs = client_of(issue(acme, allowed_origins=["https://shop.example.com"]).secret)
+    refused = theirs.get("/api/v1/records/clients", headers=page)
+    assert (refused.status_code, refused.json()["code"]) == (403, "origin_not_allowed")
+    assert "http://testserver" in refused.json()["detail"]
+    for told in (
+        {},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "same-site"},
+    ):
+        assert ours.get("/api/v1/records/clients", headers=told).status_code == 403
+    # An Origin that is told counts alone.
+    told = {**page, "Origin": "https://evil.example.com"}
+    assert ours.get("/api/v1/records/clients", headers=told).status_code == 403
+
+
 def test_answers_for_a_key_without_origins_are_read_by_no_page(acme: Organization, issue: Issue) -> None:
     client = client_of(issue(acme).secret)
     answer = client.get("/api/v1/records/clients", HTTP_ORIGIN=STRANGER)

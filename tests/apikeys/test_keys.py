@@ -189,6 +189,8 @@ def test_a_key_of_a_closed_organization_is_refused(acme: Organization, issue: Is
         ({"name": "  "}, "/name"),
         ({"scopes": ["records"]}, "/scopes/0"),
         ({"scopes": ["records:read", "records:explode"]}, "/scopes/1"),
+        ({"scopes": ["records:read", "recrods:read"]}, "/scopes/1"),
+        ({"rate_limits": {"whole": {"per_minute": 0}}}, "/rate_limits/per_minute"),
         ({"key_type": "golden"}, "/key_type"),
         ({"environment": "moon"}, "/environment"),
         ({"key_type": "public", "scopes": ["records:write"]}, "/scopes"),

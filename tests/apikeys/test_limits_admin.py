@@ -104,6 +104,19 @@ def test_what_is_left_is_shown_and_reset(owner: Client, acme: Organization, issu
     assert AuditEntry.objects.filter(action="rate_limit.reset", actor_ref="anna@example.com").exists()
 
 
+def test_from_a_keys_page_to_its_limits(owner: Client, acme: Organization, issue: Issue) -> None:
+    key = issue(acme).key
+    page = f"{LIST}now/key/{key.number}/"
+    assert page in owner.get(f"/admin/apikeys/apikey/{key.number}/change/").content.decode()
+    add = owner.get(page).context["rule_url"]
+    form = owner.get(add).context["adminform"].form
+    assert (form["subject_kind"].value(), str(form["key"].value())) == ("key", str(key.pk))
+    limits.put(target=limits.of_key(key), actor=SYSTEM, whole={"per_minute": 2})
+    assert owner.get(page).context["rule_url"] == f"{LIST}{RateLimit.objects.get().public_id}/change/"
+    auditor = signed_in(acme, Role.AUDITOR, "otto@example.com")
+    assert "rule_url" not in auditor.get(page).context
+
+
 def test_resetting_by_the_rules_action(owner: Client, acme: Organization, issue: Issue) -> None:
     issued = issue(acme)
     limits.put(target=limits.everybody(acme), actor=SYSTEM, whole={"per_minute": 1})

@@ -7,10 +7,16 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from apps.apikeys.admin.scope_grid import ScopesField
 from apps.apikeys.models import APIKey
+from apps.apikeys.models.limits import PER_WINDOW
 from apps.apikeys.services.keys import (
     ALERTS,
     ALL_PERMISSIONS,
@@ -18,12 +24,15 @@ from apps.apikeys.services.keys import (
     RESTRICTIONS,
     ROTATION,
 )
+from apps.apikeys.services.limits import MOST
 from apps.kernel.admin import MonoTextarea
 from apps.kernel.admin.display import duration
 from apps.kernel.api.versions import versions
 from apps.kernel.errors import FieldError, InvalidInput
 
 EVERYTHING, READING, CHOSEN = "everything", "reading", "chosen"
+
+LIMITS = tuple(PER_WINDOW.values())
 
 OVERLAPS = (
     ("0", "At once"),
@@ -49,6 +58,17 @@ class LinesField(forms.CharField):
 
 def _lines(label: str, help_text: str) -> LinesField:
     return LinesField(label=label, required=False, widget=MonoTextarea({"rows": 3}), help_text=help_text)
+
+
+def _calls(label: str) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=label,
+        required=False,
+        min_value=1,
+        max_value=MOST,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Empty: what holds for every caller.",
+    )
 
 
 def _seconds(choices: tuple[tuple[str, str], ...], **more: Any) -> forms.TypedChoiceField:
@@ -166,6 +186,10 @@ class NewKeyForm(KeyForm):
     chosen = ScopesField(
         label="Scopes", required=False, help_text="What the key may do, and to what. “All” covers its row."
     )
+    per_minute = _calls("Calls per minute")
+    per_hour = _calls("Calls per hour")
+    per_day = _calls("Calls per day")
+    burst = _calls("Calls at once")
 
     class Meta(KeyForm.Meta):
         fields = (  # type: ignore[assignment]
@@ -193,6 +217,7 @@ class NewKeyForm(KeyForm):
     def attributes(self, values: dict[str, Any]) -> dict[str, Any]:
         values = super().attributes(values)
         access, values["scopes"] = values.pop("access", CHOSEN), values.pop("chosen", [])
+        values["rate_limits"] = {"whole": {name: values.pop(name, None) for name in LIMITS}}
         if access == EVERYTHING:
             return {**values, "scopes": ["*:*"], "permissions": ALL_PERMISSIONS}
         if access == READING:
@@ -205,7 +230,7 @@ def placed(error: InvalidInput) -> InvalidInput:
     errors = []
     for item in error.errors:
         parts = item.pointer.strip("/").split("/")
-        nested = parts[0] in ("security", "alerts", "rotation_policy") and len(parts) > 1
+        nested = parts[0] in ("security", "alerts", "rotation_policy", "rate_limits") and len(parts) > 1
         name = parts[1] if nested else parts[0]
         name = {"every_days": "rotate_every_days", "overlap_seconds": "rotation_overlap"}.get(name, name)
         errors.append(FieldError(f"/{'chosen' if name == 'scopes' else name}", item.code, item.detail))

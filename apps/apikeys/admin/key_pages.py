@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
@@ -63,6 +64,7 @@ def summary_of(admin: Any, key: APIKey) -> dict[str, Any]:
         "ends": admin.ends(key),
         "used": admin.used(key),
         "exposed": admin.exposed(key),
+        "limits_url": reverse("admin:apikeys_limits_of", args=["key", key.number]),
         "revoked": ago(key.revoked_at),
         "rotation": (
             format_html("rotates {}", ago(next_rotation)) if next_rotation else "rotated by hand only"

@@ -55,7 +55,9 @@ _TABS = (
     ("Alerts", {"classes": ("tab",), "fields": _ALERTS}),
 )
 _SOON = timedelta(days=7)
-_PERMISSIONS = ("can_read", "can_write", "can_delete", "can_admin")
+# Two and two: four beside one another do not fit.
+_PERMISSIONS = (("can_read", "can_write"), ("can_delete", "can_admin"))
+_LIMITS = (("per_minute", "per_hour"), ("per_day", "burst"))
 
 
 @admin.register(APIKey)
@@ -110,11 +112,12 @@ class APIKeyAdmin(HubModelAdmin):
                 ("key_type", "environment"),
                 "access",
                 "chosen",
-                _PERMISSIONS,
+                *_PERMISSIONS,
                 "expires_at",
                 "never_expires",
             )
-            return ((None, {"fields": first}), *_TABS)
+            limits = ("Limits", {"classes": ("tab",), "fields": _LIMITS})
+            return ((None, {"fields": first}), *_TABS, limits)
         facts = (
             ("number", "beginning"),
             ("key_type", "environment"),
@@ -125,7 +128,7 @@ class APIKeyAdmin(HubModelAdmin):
         return (
             (
                 None,
-                {"fields": ("name", "description", "scopes", _PERMISSIONS, "expires_at", "never_expires")},
+                {"fields": ("name", "description", "scopes", *_PERMISSIONS, "expires_at", "never_expires")},
             ),
             *_TABS,
             ("About this key", {"classes": ("tab",), "fields": facts}),
@@ -183,6 +186,8 @@ class APIKeyAdmin(HubModelAdmin):
 
     @admin.display(description="Ends")
     def ends(self, obj: APIKey) -> str:
+        if obj.revoked_at is not None:
+            return format_html("{}", ago(obj.revoked_at))
         return ago(obj.expires_at) if obj.expires_at else muted("never")
 
     @admin.display(description="Created")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
@@ -265,6 +266,8 @@ class RateLimitAdmin(HubModelAdmin):
             response = TemplateResponse(request, "hub/apikeys/limits_part.html", context)
         else:
             trail = [{"title": "Rate limits", "link": self.list_url()}]
+            if kind and context["may_write"]:
+                context |= self._rule_link(callers[0][0])
             context |= {
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
@@ -276,6 +279,19 @@ class RateLimitAdmin(HubModelAdmin):
             response = TemplateResponse(request, "hub/apikeys/limits.html", context)
         response["Cache-Control"] = "no-store"
         return response
+
+    def _rule_link(self, target: Target) -> dict[str, str]:
+        """Where the limits of a caller's calls are changed, or set for the first time."""
+        rule = next((rule for rule in limits.rules_of(target) if not rule.endpoint), None)
+        if rule is not None:
+            return {"rule_url": self.object_url(rule), "rule_label": "Change its limits"}
+        if target.object is None or getattr(target.object, "status", "") == KeyStatus.REVOKED:
+            return {}
+        chosen = urlencode({"subject_kind": target.kind, target.kind: target.object.pk})
+        return {
+            "rule_url": f"{reverse('admin:apikeys_ratelimit_add')}?{chosen}",
+            "rule_label": "Set limits of its own",
+        }
 
     def reset_view(self, request: HttpRequest, kind: str, ref: str) -> HttpResponse:
         """Asks, then forgets what was counted for one caller."""

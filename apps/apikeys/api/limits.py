@@ -108,13 +108,10 @@ class _LimitsView(HubAPIView):
         target = self.target(id)
         limits.refuse_own(target, subject_of(self.principal))
         etag.check_tag(request, etag.of_value(_set(target)))
-        values = self.validated()
-        endpoints = [{"endpoint": item["endpoint"], **_inner(item)} for item in values.pop("endpoints", ())]
         limits.put(
             target=target,
             actor=self.actor,
-            whole=_inner(values),
-            endpoints=endpoints,
+            **inner_limits(self.validated()),
             only_lower=limits.is_limited(self.organization, subject_of(self.principal)),
         )
         return self.shown(target)
@@ -192,6 +189,12 @@ class OrganizationLimitsView(_LimitsView):
     def put(self, request: Request, id: str = "") -> Response:
         """Set the limits of every caller"""
         return super().put(request, id)
+
+
+def inner_limits(values: dict[str, Any]) -> dict[str, Any]:
+    """Validated limits as the service takes them: `whole` and `endpoints`."""
+    endpoints = [{"endpoint": item["endpoint"], **_inner(item)} for item in values.get("endpoints", ())]
+    return {"whole": _inner(values), "endpoints": endpoints}
 
 
 def _inner(values: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from apps.apikeys.api.limits import RateLimitsSerializer, inner_limits
 from apps.apikeys.models import APIKey
 from apps.apikeys.services.keys import DEFAULT_PERMISSIONS
 from apps.apikeys.services.rotation import DEFAULT_OVERLAP, LONGEST_OVERLAP
@@ -111,6 +112,9 @@ class NewKeySerializer(_KeyFields):
 
     key_type = serializers.ChoiceField(APIKey.Type.choices, default=APIKey.Type.SECRET)
     environment = serializers.ChoiceField(APIKey.Environment.choices, default=APIKey.Environment.PRODUCTION)
+    rate_limits = RateLimitsSerializer(
+        required=False, help_text="Limits of its own, as at `/api-keys/{id}/rate-limits`."
+    )
 
 
 class KeyChangeSerializer(_KeyFields):
@@ -212,4 +216,6 @@ def new_key_attributes(values: dict[str, Any]) -> dict[str, Any]:
     public = values["key_type"] == APIKey.Type.PUBLIC
     usual = {**DEFAULT_PERMISSIONS, "write": not public}
     values["permissions"] = {**usual, **values.get("permissions", {})}
+    if "rate_limits" in values:
+        values["rate_limits"] = inner_limits(values["rate_limits"])
     return values

@@ -188,6 +188,7 @@ class _Asked:
         context = {
             **_consent_context(self.application, user, organizations, offer),
             "goes_to": back.hostname or f"the application ({back.scheme})",
+            "goes_to_here": back.hostname in ("127.0.0.1", "::1", "localhost"),
             "parameters": [
                 (name, value) for name, value in self.request.GET.items() if name not in ("organization",)
             ],

@@ -18,7 +18,7 @@ from apps.apikeys.hashers import KeyedHasher
 from apps.apikeys.models import Application
 from apps.apikeys.oauth import redirects, texts
 from apps.apikeys.principals import KeyPrincipal
-from apps.apikeys.scopes import is_scope
+from apps.apikeys.scopes import mistake_in
 from apps.apikeys.services import ceilings, issuing
 from apps.audit.services import entries
 from apps.kernel import ids
@@ -112,8 +112,9 @@ def change(
     if set(values) - {"is_active"} or values.get("is_active"):
         check_held(application, by)
     was_active = application.is_active
+    held = list(application.scopes)
     _set(application, values)
-    clean(application)
+    clean(application, held)
     check_held(application, by, only_if_active=True)
     after = _told(application)
     changes = {name: [before[name], after[name]] for name in after if before[name] != after[name]}
@@ -227,8 +228,8 @@ def _is_web_address(text: str) -> bool:
         return False
 
 
-def clean(application: Application) -> None:
-    """Raises InvalidInput with everything that makes no sense."""
+def clean(application: Application, held: Collection[str] = ()) -> None:
+    """Raises InvalidInput with everything that makes no sense. `held` are the scopes that it had before."""
     errors: list[FieldError] = []
 
     def wrong(pointer: str, code: str, detail: str) -> None:
@@ -262,8 +263,8 @@ def clean(application: Application) -> None:
                 "An origin is https and a host, such as https://app.example.com; http is for localhost only.",
             )
     for n, scope in enumerate(application.scopes):
-        if not isinstance(scope, str) or not is_scope(scope):
-            wrong(f"/scopes/{n}", "invalid", "A scope is resource:action, such as records:read or *:read.")
+        if mistake := mistake_in(scope, held):
+            wrong(f"/scopes/{n}", "invalid", mistake)
     if application.api_version and (mistake := versions.check_pin(application.api_version)):
         wrong("/api_version", "invalid_choice", mistake)
     if errors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,7 @@ from apps.apikeys.statuses import KeyStatus
 from apps.apikeys.validation import clean
 from apps.audit.services import entries
 from apps.kernel.crypto import hashing
-from apps.kernel.errors import Conflict
+from apps.kernel.errors import Conflict, InvalidInput
 from apps.kernel.redaction import redact_text
 from apps.tenants.models import Organization
 from apps.tenants.principals import SYSTEM, Actor
@@ -70,13 +71,15 @@ def create(
     description: str = "",
     api_version: str = "",
     ceiling: ceilings.Ceiling | None = None,
+    rate_limits: Mapping[str, Any] | None = None,
     **others: Any,
 ) -> IssuedKey:
     """Issue a key. Without `expires_at` it lives API_KEY_EXPIRY days, unless `never_expires`.
 
-    Scopes {"*:*"} and all permissions make it unrestricted. `others` are fields of SETTINGS.
-    Raises InvalidInput for values that make no sense, ScopeNotHeld for more than `ceiling` (what the creator
-    may do themselves; None for the hub's own commands).
+    Scopes {"*:*"} and all permissions make it unrestricted. `others` are fields of SETTINGS; `rate_limits`
+    are `whole` and `endpoints` of `limits.put`. Raises InvalidInput for values that make no sense,
+    ScopeNotHeld for more than `ceiling` (what the creator may do themselves; None for the hub's own
+    commands), OwnLimits for more calls than the program that makes the key may make.
     """
     if not never_expires and expires_at is None:
         days = settings.API_KEY_EXPIRY
@@ -104,13 +107,24 @@ def create(
         ceilings.check(key, ceiling)
         ceilings.check_life(key, ceiling)
     issued = issue(key)
-    if ceiling is not None and ceiling.maker is not None:
-        limits.inherit(key, ceiling.maker, actor)
     entries.record(
         organization=organization, actor=actor, action="api_key.created", target=key, changes=_told(key)
     )
+    maker = None if ceiling is None else ceiling.maker
+    if maker is not None:
+        limits.inherit(key, maker, actor)
+    if rate_limits is not None:
+        _limit(key, rate_limits, actor, only_lower=limits.is_limited(organization, maker))
     publish(key, "created")
     return issued
+
+
+def _limit(key: APIKey, wanted: Mapping[str, Any], actor: Actor, *, only_lower: bool) -> None:
+    try:
+        limits.put(target=limits.of_key(key), actor=actor, only_lower=only_lower, **wanted)
+    except InvalidInput as exc:
+        errors = [replace(error, pointer=f"/rate_limits{error.pointer}") for error in exc.errors]
+        raise InvalidInput(exc.detail, errors=errors) from None
 
 
 def verify(text: str) -> APIKey:
@@ -208,7 +222,7 @@ def change(*, key: APIKey, actor: Actor, ceiling: ceilings.Ceiling | None = None
     held = ceilings.of_key(key)
     for name, value in values.items():
         setattr(key, name, value)
-    clean(key)
+    clean(key, held=held.scopes)
     ceilings.check_not_raised(key, held)
     if ceiling is not None:
         ceilings.check(key, ceiling)

@@ -55,6 +55,7 @@ def test_a_life_over_the_api(client: APIClient, acme: Organization) -> None:
         ({"redirect_uris": ["http://shop.example.com/cb"]}, "/redirect_uris/0"),
         ({"redirect_uris": []}, "/redirect_uris"),
         ({"scopes": ["everything"]}, "/scopes/0"),
+        ({"scopes": ["records:read", "recrods:read"]}, "/scopes/1"),
         ({"flows": ["password"]}, "/flows/0"),
         ({"homepage": "javascript:alert(1)"}, "/homepage"),
         ({"homepage": "https://["}, "/homepage"),

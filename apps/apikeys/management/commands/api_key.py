@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from apps.apikeys.api.serializers import KeySerializer
+from apps.apikeys.limiter.plans import WINDOWS
 from apps.apikeys.models import APIKey
 from apps.apikeys.services import keys, rotation
 from apps.apikeys.services.keymaking import IssuedKey
@@ -59,6 +60,13 @@ class Command(BaseCommand):
         create.add_argument("--days", type=int, help="how long it lives; 0: for ever")
         create.add_argument("--expires-at", help="an RFC 3339 moment, instead of --days")
         create.add_argument("--rotate-every", type=int, metavar="DAYS")
+        for name in WINDOWS:
+            create.add_argument(
+                f"--per-{name}",
+                type=int,
+                metavar="CALLS",
+                help=f"calls in any {name}; else the usual",
+            )
         create.add_argument("--signed", action="store_true", help="calls with it must be signed")
 
         listing = verb("list", "list keys", of_key=False)
@@ -104,6 +112,7 @@ class Command(BaseCommand):
             ip_whitelist=options["ip"],
             rotate_every_days=options["rotate_every"],
             signature_required=options["signed"],
+            rate_limits={"whole": {f"per_{name}": options[f"per_{name}"] for name in WINDOWS}},
         )
         self._tell_once(issued, options)
 
