@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.jobs.models import Job
-from apps.jobs.services import imports
+from apps.jobs.services import imports, new_fields
+from apps.jobs.services.new_fields import NewField
 from apps.jobs.services.samples import WITH_WAYS
 from apps.jobs.services.ways import words_of
 from apps.kernel.errors import FieldError
@@ -20,6 +21,8 @@ from apps.records.mapping.suggest import fit, pipe_of
 
 SHOWN_COLUMNS = 100
 """Columns that the page lists at most, those that are matched always among them."""
+NEW = "+"
+"""The target of a column that becomes a field of its own."""
 SHOWN_OPTIONS = 1_200
 """Columns times fields up to which each column has a drop-down of its own; above, one shared list."""
 
@@ -52,6 +55,7 @@ class ColumnRow:
     ways: tuple[Way, ...] = ()
     empty: int = 0
     error: str = ""
+    new: NewField | None = None
 
     @property
     def is_undecided(self) -> bool:
@@ -85,6 +89,7 @@ class Matching:
     fixed: list[FixedRow]
     left_out: int = 0
     how: str = "suggested"
+    all_columns: list[ColumnRow] = field(default_factory=list)
     entries: list[tuple[ColumnRow | FixedRow, dict[str, Any]]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -122,8 +127,12 @@ class Matching:
             row.required = bool(data.get(f"c{row.index}-required"))
             row.rules = data.get(f"c{row.index}-rules", "")
             row.how = "decided" if data.get(f"c{row.index}-sure") else "configured"
-            row.ways = _ways(job, row)
             row.confidence = 1.0 if row.target else 0.0
+            if row.target == NEW:
+                label = " ".join(data.get(f"c{row.index}-label", "").split())[:120]
+                row.new = NewField(label or row.name[:120], data.get(f"c{row.index}-type", "text"))
+                row.transforms = row.transforms or _needed(job, row)
+            row.ways = _ways(job, row)
         filled = {row.target for row in rows if row.target}
         fixed = []
         for spec in fields.values():
@@ -131,12 +140,22 @@ class Matching:
                 value, kept = data.get(f"f-{spec.name}-value", ""), data.get(f"f-{spec.name}-kept", "")
                 fixed.append(FixedRow(spec, value, kept))
         shown, left_out = _shown(rows)
-        made = cls(shown, fixed, left_out, "configured")
-        made.entries = [*_column_entries(rows), *_fixed_entries(fixed)]
-        return made
+        return cls(shown, fixed, left_out, "configured", rows)
+
+    def offer_fields(self, job: Job) -> None:
+        """Propose for each column the field that it could be added as."""
+        samples = job.preview.get("samples", [])
+        for row in self.columns:
+            values = samples[row.index] if row.index < len(samples) else []
+            row.new = row.new or NewField(row.name[:120], new_fields.type_of(values))
+
+    def wanted(self) -> list[ColumnRow]:
+        """The columns that become fields of their own."""
+        return [row for row in self.all_columns if row.target == NEW and row.new is not None]
 
     def spec(self) -> dict[str, Any]:
         """As `imports.configure` takes it."""
+        self.entries = [*_column_entries(self.all_columns), *_fixed_entries(self.fixed)]
         return {"fields": [entry for _, entry in self.entries]}
 
     def undecided(self) -> bool:
@@ -151,6 +170,11 @@ class Matching:
         rest: dict[str, str] = {}
         for error in errors:
             parts = [part for part in error.pointer.split("/") if part]
+            if parts[:1] == ["fields"] and len(parts) > 1 and parts[1].isdigit():
+                wanted = self.wanted()
+                if int(parts[1]) < len(wanted):
+                    wanted[int(parts[1])].error = error.detail
+                    continue
             if parts[:2] == ["mapping", "fields"] and len(parts) > 2 and parts[2].isdigit():
                 number = int(parts[2])
                 if number < len(self.entries):
@@ -177,7 +201,7 @@ def _rows(job: Job) -> list[ColumnRow]:
 
 def _ways(job: Job, row: ColumnRow) -> tuple[Way, ...]:
     """The ways in which the column's values can be read as its field, where they mean different things."""
-    field = job.dataset.fields_by_name.get(row.target)
+    field = _field(job, row)
     samples = job.preview.get("samples", [])
     if field is None or field.type not in WITH_WAYS or row.index >= len(samples):
         return ()
@@ -185,6 +209,23 @@ def _ways(job: Job, row: ColumnRow) -> tuple[Way, ...]:
     ways = tuple(Way(pipe_to_text(pipe_of(field, way)), words_of(way)) for way in found.ambiguous)
     known = {way.transforms for way in ways} | {""}
     return ways if row.transforms in known else ()
+
+
+def _field(job: Job, row: ColumnRow) -> Field | None:
+    """What the column goes to, or would become."""
+    if row.target == NEW and row.new is not None:
+        return new_fields.as_field(row.new)
+    return job.dataset.fields_by_name.get(row.target)
+
+
+def _needed(job: Job, row: ColumnRow) -> str:
+    """The transforms that the column's values need to become the new field."""
+    found = _field(job, row)
+    samples = job.preview.get("samples", [])
+    if found is None or found.type not in WITH_WAYS or row.index >= len(samples):
+        return ""
+    suggestion = fit(row.name, found, samples[row.index])
+    return "" if suggestion.ambiguous else pipe_to_text(suggestion.transforms)
 
 
 def _shown(rows: list[ColumnRow]) -> tuple[list[ColumnRow], int]:

@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -21,10 +22,11 @@ from django.urls import URLPattern, path, reverse
 from apps.jobs import selectors
 from apps.jobs.admin.import_corrections import ImportCorrections
 from apps.jobs.admin.import_forms import FileOptionsForm, SettingsForm
-from apps.jobs.admin.import_matching import SHOWN_OPTIONS, Matching
+from apps.jobs.admin.import_matching import NEW, SHOWN_OPTIONS, Matching
 from apps.jobs.admin.import_start import ImportStart
 from apps.jobs.models import Job
-from apps.jobs.services import imports, previews, samples, uploads
+from apps.jobs.services import imports, new_fields, previews, samples, uploads
+from apps.jobs.services.new_fields import NewField
 from apps.jobs.statuses import JobStatus
 from apps.kernel.admin import allows, duration
 from apps.kernel.admin.saving import refuse
@@ -157,6 +159,10 @@ class ImportSteps(ImportStart, ImportCorrections):
             matching = Matching.proposed(job)
             form = SettingsForm(initial=SettingsForm.initial_of(job), job=job)
         fields = job.dataset.fields
+        may_define = allows(request, "datasets:write")
+        may_add = may_define and new_fields.is_possible(job.dataset)
+        if may_add:
+            matching.offer_fields(job)
         return self._render(
             request,
             "import_columns",
@@ -166,6 +172,9 @@ class ImportSteps(ImportStart, ImportCorrections):
             form=form,
             saved=saved.order_by("name")[:50],
             targets=[(f.name, f.title, f.required or f.name == job.dataset.key_field) for f in fields],
+            new=NEW if may_add else "",
+            new_types=new_fields.choices(),
+            may_define=may_define,
             with_options=len(matching.columns) * len(fields) <= SHOWN_OPTIONS,
             transforms=sorted(TRANSFORMS.values(), key=lambda t: t.name),
             sample_url=reverse("admin:jobs_import_sample", args=[job.number]),
@@ -180,20 +189,7 @@ class ImportSteps(ImportStart, ImportCorrections):
         if matching.undecided():
             return False
         try:
-            imports.configure(job=job, actor=actor, mapping=matching.spec(), settings=form.settings())
-            name = form.cleaned_data["save_as"].strip()
-            if name:
-                if not allows(request, "mappings:write"):
-                    raise PermissionDenied
-                mappings.save(
-                    organization=job.organization,
-                    dataset=job.dataset,
-                    name=name,
-                    spec=job.field_mapping,
-                    actor=actor,
-                    columns=imports.column_names(job),
-                )
-                messages.success(request, f"The mapping “{name}” was saved.")
+            self._save(request, job, matching, form)
             imports.check(job=job, actor=actor)
         except InvalidInput as error:
             for place, text in matching.place(error.errors).items():
@@ -209,15 +205,56 @@ class ImportSteps(ImportStart, ImportCorrections):
             return False
         return True
 
+    def _save(self, request: HttpRequest, job: Job, matching: Matching, form: SettingsForm) -> None:
+        """The new fields, the mapping and its name: all or nothing."""
+        actor = request.actor  # type: ignore[attr-defined]
+        dataset, wanted = job.dataset, matching.wanted()
+        name = form.cleaned_data["save_as"].strip()
+        if wanted and not allows(request, "datasets:write"):
+            raise PermissionDenied
+        if name and not allows(request, "mappings:write"):
+            raise PermissionDenied
+        try:
+            with transaction.atomic():
+                if wanted:
+                    fields = [row.new for row in wanted if row.new is not None]
+                    for row, target in zip(
+                        wanted, new_fields.add(job=job, wanted=fields, actor=actor), strict=True
+                    ):
+                        row.target = target
+                imports.configure(job=job, actor=actor, mapping=matching.spec(), settings=form.settings())
+                if name:
+                    mappings.save(
+                        organization=job.organization,
+                        dataset=job.dataset,
+                        name=name,
+                        spec=job.field_mapping,
+                        actor=actor,
+                        columns=imports.column_names(job),
+                    )
+        except HubError:
+            job.dataset = dataset
+            for row in wanted:
+                row.target = NEW
+            raise
+        if wanted:
+            titles = ", ".join(f"“{row.new.label}”" for row in wanted if row.new is not None)
+            messages.success(request, f"Added to {dataset.name}: {titles}.")
+        if name:
+            messages.success(request, f"The mapping “{name}” was saved.")
+
     def import_sample(self, request: HttpRequest, number: str) -> JsonResponse:
         """What one column's sample values become; nothing is written."""
         if request.method != "POST":
             raise PermissionDenied
         job = self._job(request, number)
+        target = request.POST.get("target", "")[:60]
+        wanted = NewField(request.POST.get("label", "")[:120], request.POST.get("type", ""))
         shown = samples.of_column(
             job,
             column=request.POST.get("column", "")[:200],
-            target=request.POST.get("target", "")[:60],
+            target=target,
+            new=new_fields.as_field(wanted) if target == NEW else None,
             transforms=request.POST.get("transforms", "")[:2000],
             default=request.POST.get("default", "")[:500],
             propose=request.POST.get("propose") == "1",

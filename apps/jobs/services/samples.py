@@ -8,7 +8,7 @@ from apps.jobs.models import Job
 from apps.jobs.services.problems import MASK
 from apps.jobs.services.ways import in_words, words_of
 from apps.kernel.errors import InvalidInput
-from apps.records.fields import display
+from apps.records.fields import Field, display
 from apps.records.mapping import MappingSpec, check, compile_mapping, pipe_to_text
 from apps.records.mapping.sources import COLUMN_PREFIX
 from apps.records.mapping.suggest import fit, pipe_of
@@ -21,9 +21,16 @@ WITH_WAYS = frozenset({"date", "datetime", "decimal", "integer", "money"})
 
 
 def of_column(
-    job: Job, *, column: str, target: str, transforms: str, default: str, propose: bool = False
+    job: Job,
+    *,
+    column: str,
+    target: str,
+    transforms: str,
+    default: str,
+    propose: bool = False,
+    new: Field | None = None,
 ) -> dict[str, Any]:
-    """What a column's first values become as a field.
+    """What a column's first values become as a field: the `target`, or the `new` one that it would be.
 
     `values`, each with what was given and what it becomes or why it is refused; `fitting`, `filled` and
     `rows` count the sample's rows; `rule` says in words how dates or numbers are read; `ways` are those
@@ -31,9 +38,9 @@ def of_column(
     found, and told. Or one `error`.
     """
     names = [item["name"] for item in job.preview.get("columns", [])]
-    if column not in names or target not in job.dataset.fields_by_name:
+    field = new or job.dataset.fields_by_name.get(target)
+    if column not in names or field is None:
         return {"values": []}
-    field = job.dataset.fields_by_name[target]
     samples = job.preview.get("samples", [])
     index = names.index(column)
     cells: list[str] = samples[index] if index < len(samples) else []
@@ -46,7 +53,7 @@ def of_column(
         ]
         if propose and not transforms.strip() and suggestion.transforms:
             transforms = told["transforms"] = pipe_to_text(suggestion.transforms)
-    entry: dict[str, Any] = {"target": target, "source": COLUMN_PREFIX + column}
+    entry: dict[str, Any] = {"target": field.name, "source": COLUMN_PREFIX + column}
     if transforms.strip():
         entry["transforms"] = transforms
     if default:
@@ -70,7 +77,7 @@ def of_column(
         if number in problems:
             shown[text] = {"given": text, "problem": problems[number]}
         else:
-            value = (becomes.get(number) or {}).get(target)
+            value = (becomes.get(number) or {}).get(field.name)
             shown[text] = {"given": text, "becomes": MASK if field.sensitive else display(value, field)}
     wrong_first = sorted(shown.values(), key=lambda item: "problem" not in item)
     some = list(shown.values())[:SHOWN]

@@ -205,6 +205,29 @@ def change(
     return dataset
 
 
+@transaction.atomic
+def add_fields(*, dataset: Dataset, actor: Actor, fields: Sequence[Mapping[str, Any]]) -> Dataset:
+    """Append fields to a custom dataset, whatever others change about it meanwhile.
+
+    Raises as `change` does; the pointers count from the first of `fields`.
+    """
+    now = Dataset.objects.select_for_update().get(pk=dataset.pk)
+    try:
+        return change(dataset=now, actor=actor, fields=[*now.definition, *fields])
+    except InvalidInput as error:
+        error.errors = [_counted_from(e, len(now.definition)) for e in error.errors]
+        raise
+
+
+def _counted_from(error: FieldError, first: int) -> FieldError:
+    """The error with the position in its pointer counted from a later field."""
+    parts = error.pointer.split("/")
+    if len(parts) < 3 or not parts[2].isdigit() or int(parts[2]) < first:
+        return error
+    parts[2] = str(int(parts[2]) - first)
+    return FieldError("/".join(parts), error.code, error.detail)
+
+
 def _refuse_breaking(
     dataset: Dataset, key_before: str, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
 ) -> None:

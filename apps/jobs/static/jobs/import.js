@@ -191,11 +191,20 @@
         timer = setTimeout(look, 350);
       }
       [target, transforms, fallback].forEach(function (input) { input.addEventListener("input", later); });
+      const fresh = row.querySelector("[data-new]");
+      if (fresh) fresh.querySelector("[data-new-type]").addEventListener("change", function () {
+        transforms.value = "";
+        propose = true;
+        sure.value = "";
+        ways.replaceChildren();
+        later();
+      });
       let propose = false;
       const sure = row.querySelector("[data-sure]");
       const ways = row.querySelector("[data-ways]");
       target.addEventListener("change", function () {
         row.classList.toggle("jobs-row-off", !target.value);
+        if (fresh) fresh.hidden = target.value !== "+";
         propose = true;
         sure.value = "";
         ways.replaceChildren();
@@ -239,6 +248,10 @@
           column: row.dataset.column, target: target.value, transforms: transforms.value, default: fallback.value,
           propose: asking ? "1" : "",
         });
+        if (fresh && target.value === "+") {
+          body.set("type", fresh.querySelector("[data-new-type]").value);
+          body.set("label", fresh.querySelector("[data-new-label]").value);
+        }
         let seen;
         try {
           const answer = await fetch(form.dataset.sampleUrl, {
@@ -267,7 +280,7 @@
     function only(chosen) {
       if (!chosen.value) return;
       form.querySelectorAll("[data-target]").forEach(function (other) {
-        if (other !== chosen && other.value === chosen.value) {
+        if (other !== chosen && other.value === chosen.value && chosen.value !== "+") {
           other.value = "";
           other.closest("[data-column]").classList.add("jobs-row-off");
           say(other.closest("[data-column]"), "", false);
