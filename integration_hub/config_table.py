@@ -284,7 +284,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "WEBHOOK_ATTEMPT_DAYS",
         "Webhooks",
-        "Days until the tries at finished deliveries are forgotten; 0 means never.",
+        "Days until tries at finished deliveries, and replays that are over, are forgotten; 0 means never.",
         values.whole(0, 36500),
         "90",
     ),

@@ -92,6 +92,20 @@
     bar.querySelector("p").textContent = seen.note || "";
   }
 
+  // --- samples: a text area shows the sample of what a select says, until somebody edits it
+  function sampled(area) {
+    const samples = JSON.parse(area.dataset.samples);
+    const select = area.form.elements[area.dataset.samplesBy];
+    let shown = "";
+    function fill() {
+      if (area.value !== shown) return;
+      area.value = shown = samples[select.value] || "";
+      area.dispatchEvent(new Event("input"));
+    }
+    select.addEventListener("change", fill);
+    fill();
+  }
+
   // --- JSON fields
   function guard(area) {
     const state = document.createElement("div");
@@ -210,6 +224,7 @@
   document.addEventListener("DOMContentLoaded", function () {
     document.querySelectorAll("[data-progress-url]").forEach(watch);
     document.querySelectorAll("textarea[data-json]").forEach(guard);
+    document.querySelectorAll("textarea[data-samples]").forEach(sampled);
     refreshTimes();
     // The heads of number columns stand over their numbers.
     const first = document.querySelector("#result_list tbody tr.data-row");

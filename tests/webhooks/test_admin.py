@@ -221,6 +221,28 @@ def test_rotation_shows_the_new_secret_once(ada, endpoint_at, receiver):
     assert endpoint.secret not in page(ada, f"{ENDPOINTS}_change", endpoint.number)
 
 
+def test_of_a_pair_of_keys_the_public_one_is_shown_and_the_private_one_never(ada, endpoint_at, receiver):
+    endpoint = endpoint_at(receiver.url)
+
+    answer = act(ada, endpoint, "rotate_secret", keep_for="24", kind="ed25519").content.decode()
+
+    endpoint.refresh_from_db()
+    assert endpoint.public_key.startswith("whpk_")
+    for shown in (answer, page(ada, f"{ENDPOINTS}_change", endpoint.number)):
+        assert endpoint.public_key in shown
+        assert "whsk_" not in shown
+
+
+def test_wrong_settings_of_a_known_endpoint_are_the_first_thing_seen(ada, endpoint_at, receiver):
+    address = reverse(f"{ENDPOINTS}_change", args=[endpoint_at(receiver.url).number])
+
+    assert "Last deliveries" in ada.get(address).content.decode()
+    answer = ada.post(address, {**FORM, "url": receiver.url, "events": ""}).content.decode()
+
+    assert "This field is required." in answer
+    assert "Last deliveries" not in answer
+
+
 def test_replay_counts_before_it_sends(ada, organization, endpoint_at, receiver):
     endpoint = endpoint_at(receiver.url, retry_attempts=0)
     receiver.answers = [say(500)]

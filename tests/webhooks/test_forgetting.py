@@ -12,8 +12,8 @@ from apps.audit.models import AuditEntry
 from apps.events.models import Event
 from apps.events.services import fanout
 from apps.kernel.errors import Conflict
-from apps.webhooks.models import BatchItem, Delivery, DeliveryAttempt, Payload
-from apps.webhooks.services import deliveries, forgetting, tallying
+from apps.webhooks.models import BatchItem, Delivery, DeliveryAttempt, Payload, Replay
+from apps.webhooks.services import deliveries, forgetting, replays, tallying
 from apps.webhooks.statuses import DeliveryStatus
 from apps.webhooks.tasks import retention
 from tests.webhooks.conftest import ADA, only_delivery, publish, run
@@ -173,9 +173,9 @@ def test_old_messages_go_and_what_is_owed_stays(organization, endpoint_at, recei
     now = timezone.now()
 
     assert forgetting.forget_old(now=now + timedelta(days=9), batch=2) == {
-        "messages": 0, "answers": 0, "attempts": 0}  # fmt: skip
+        "messages": 0, "answers": 0, "attempts": 0, "replays": 0}  # fmt: skip
     assert forgetting.forget_old(now=now + timedelta(days=11), batch=2) == {
-        "messages": 5, "answers": 6, "attempts": 0}  # fmt: skip
+        "messages": 5, "answers": 6, "attempts": 0, "replays": 0}  # fmt: skip
     assert Payload.objects.count() == 1
     assert forgetting.forget_old(now=now + timedelta(days=21), batch=2)["attempts"] == 0  # not counted yet
     settled, tallying.SETTLED = tallying.SETTLED, timedelta(hours=-1)
@@ -197,3 +197,25 @@ def test_nothing_is_forgotten_with_zero_days(organization, endpoint_at, receiver
     forgetting.forget_old(now=timezone.now() + timedelta(days=9999))
     assert Payload.objects.count() == DeliveryAttempt.objects.count() == 1
     retention()
+
+
+def test_replays_that_were_over_long_ago_are_forgotten_and_others_are_not(
+    organization, endpoint_at, receiver, settings
+):
+    endpoint = endpoint_at(receiver.url)
+    publish(organization)
+    run()
+    *over, late = [worked(order(endpoint)) for _ in range(4)]
+    paused = order(endpoint)
+    replays.pause(replay=paused, actor=ADA)
+    run()
+    sent = Delivery.objects.count()
+    settings.WEBHOOK_ATTEMPT_DAYS = 20
+    now = timezone.now()
+    Replay.objects.filter(pk=late.pk).update(completed_at=now + timedelta(days=15))  # it took so long
+
+    assert forgetting.forget_old(now=now + timedelta(days=19), batch=2)["replays"] == 0
+    assert forgetting.forget_old(now=now + timedelta(days=21), batch=2)["replays"] == len(over)
+
+    assert set(Replay.objects.values_list("pk", flat=True)) == {paused.pk, late.pk}
+    assert Delivery.objects.count() == len(receiver.arrivals) == sent  # what they sent stays

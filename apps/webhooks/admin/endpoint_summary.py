@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.kernel.admin import Series, ago, badge, bar_chart, milliseconds, status_badge
+from apps.kernel.admin import Series, ago, badge, bar_chart, milliseconds, mono, status_badge
 from apps.kernel.admin.changelist import HubChangeList
 from apps.kernel.admin.display import duration, since_text
 from apps.webhooks import selectors
@@ -75,6 +75,7 @@ def summary_of(endpoint: WebhookEndpoint) -> dict[str, Any]:
         "timeout": f"{timeout_of(endpoint):g} s",
         "paused": ago(endpoint.paused_at),
         "probe": ago(endpoint.next_probe_at) if endpoint.next_probe_at else "",
+        "public_key": mono(endpoint.public_key, copy=True) if endpoint.public_key else "",
         "old_secrets": len(endpoint.live_secrets(now)) - 1,
         "recent": [
             {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -16,11 +18,11 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from apps.events.catalog import EventType
 from apps.events.selectors import types_of
 from apps.kernel.admin import JSONFormField, MonoTextarea, MonoTextInput, SecretInput
 from apps.kernel.errors import FieldError, InvalidInput
 from apps.kernel.redaction import MASK
-from apps.tenants.models import Organization
 from apps.webhooks.api.shapes import kept_secrets, shown_headers
 from apps.webhooks.events import TEST
 from apps.webhooks.models import WebhookEndpoint
@@ -99,7 +101,8 @@ class EndpointForm(forms.ModelForm):
         label="Filters",
         required=False,
         help_text="Only events whose data fit, such as "
-        '{"status": "paid", "total": {"gte": 100}}. Empty: all of these types.',
+        '{"record.status": "paid", "record.total": {"gte": 100}}. '
+        "Empty: all of these types. “Preview” shows what the data of an event are.",
     )
     custom_headers = HeadersField(
         label="Headers",
@@ -135,6 +138,14 @@ class EndpointForm(forms.ModelForm):
         widget=MonoTextarea({"rows": 3}),
         help_text=f"One a line. Their values show as {MASK} and stay as they are.",
     )
+    custom_template = forms.CharField(
+        label="Template",
+        required=False,
+        widget=MonoTextarea({"rows": 12}),
+        help_text='Such as {"total": {{ data.record.total }}, "on": "{{ type | upper }}"}. '
+        "In JSON a value outside of quotes becomes JSON, inside of quotes it is escaped. "
+        "“Preview” shows what comes out.",
+    )
     retry_intervals = NumbersField(
         required=False, help_text="Seconds before each retry, such as 5, 60, 600. Empty: the hub's schedule."
     )
@@ -162,7 +173,6 @@ class EndpointForm(forms.ModelForm):
         )  # fmt: skip
         widgets = {
             "description": UnfoldAdminTextareaWidget({"rows": 2}),
-            "custom_template": MonoTextarea({"rows": 12}),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -253,10 +263,10 @@ class NewEndpointForm(EndpointForm):
     )
 
 
-def _event_choices(organization: Organization) -> list[tuple[str, list[tuple[str, str]]]]:
+def _choices(declared: Iterable[EventType]) -> list[tuple[str, list[tuple[str, str]]]]:
     groups: dict[str, list[tuple[str, str]]] = {}
-    for declared in types_of(organization):
-        groups.setdefault(declared.group or "Other", []).append((declared.name, declared.name))
+    for one in declared:
+        groups.setdefault(one.group or "Other", []).append((one.name, one.name))
     return sorted(groups.items())
 
 
@@ -270,13 +280,18 @@ class TestForm(forms.Form):
     data = JSONFormField(  # type: ignore[assignment]
         label="Data",
         required=False,
-        help_text="A JSON object to send instead of the type's sample. Empty: the sample.",
+        help_text="The type's sample, to be changed at will. Empty: the sample as it is.",
     )
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        choices = _event_choices(request.organization)  # type: ignore[attr-defined]
-        self.fields["event_type"].choices = choices  # type: ignore[attr-defined]
+        declared = types_of(request.organization)  # type: ignore[attr-defined]
+        self.fields["event_type"].choices = _choices(declared)  # type: ignore[attr-defined]
+        samples = {one.name: json.dumps(dict(one.sample), indent=2, ensure_ascii=False) for one in declared}
+        self.fields["data"].widget.attrs |= {
+            "data-samples": json.dumps(samples),
+            "data-samples-by": self.add_prefix("event_type"),
+        }
 
     def clean_data(self) -> Any:
         data = self.cleaned_data.get("data")

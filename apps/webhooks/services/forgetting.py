@@ -19,9 +19,9 @@ from apps.events.selectors import first_id
 from apps.kernel.background import enqueue
 from apps.kernel.errors import Conflict
 from apps.tenants.principals import Actor
-from apps.webhooks.models import BatchItem, Delivery, DeliveryAttempt, Payload, TallyMark
+from apps.webhooks.models import BatchItem, Delivery, DeliveryAttempt, Payload, Replay, TallyMark
 from apps.webhooks.services import claims, fifo, tallying
-from apps.webhooks.statuses import OPEN, WAITING, DeliveryStatus
+from apps.webhooks.statuses import OPEN, UNFINISHED, WAITING, DeliveryStatus
 
 BATCH = 1000
 EXPUNGED = "Its message was expunged."
@@ -85,18 +85,20 @@ def _stop_or_shrink(row: Delivery, events: set[UUID], now: datetime) -> None:
 
 
 def forget_old(*, now: datetime | None = None, batch: int = BATCH) -> dict[str, int]:
-    """Forget messages and answers, and later tries, that are older than `WEBHOOK_BODY_DAYS` and
-    `WEBHOOK_ATTEMPT_DAYS`; in small transactions. What is owed still keeps its message and its tries.
+    """Forget messages and answers that are older than `WEBHOOK_BODY_DAYS`, tries and finished replays that
+    are older than `WEBHOOK_ATTEMPT_DAYS`; in small transactions. What is owed still keeps its message and its
+    tries.
     """
     now = now or timezone.now()
-    done = {"messages": 0, "answers": 0, "attempts": 0}
+    done = {"messages": 0, "answers": 0, "attempts": 0, "replays": 0}
     if settings.WEBHOOK_BODY_DAYS:
         floor = first_id(now - timedelta(days=settings.WEBHOOK_BODY_DAYS))
         done["messages"] = _forget_messages(floor, batch)
         done["answers"] = _forget_answers(floor)
     if settings.WEBHOOK_ATTEMPT_DAYS:
-        floor = first_id(now - timedelta(days=settings.WEBHOOK_ATTEMPT_DAYS))
-        done["attempts"] = _forget_attempts(min(floor, tallying.mark()), batch)
+        end = now - timedelta(days=settings.WEBHOOK_ATTEMPT_DAYS)
+        done["attempts"] = _forget_attempts(min(first_id(end), tallying.mark()), batch)
+        done["replays"] = _forget_replays(end, batch)
     return done
 
 
@@ -153,3 +155,14 @@ def _forget_attempts(floor: UUID, batch: int) -> int:
         if len(found) < batch:
             return total
         after = found[-1][0]
+
+
+def _forget_replays(end: datetime, batch: int) -> int:
+    """Orders that were over before `end`; which deliveries they made is told by the deliveries."""
+    total = 0
+    over = Replay.objects.exclude(status__in=UNFINISHED).filter(pk__lt=first_id(end), completed_at__lt=end)
+    while True:
+        found = list(over.order_by("id").values_list("pk", flat=True)[:batch])
+        total += Replay.objects.filter(pk__in=found).delete()[0]
+        if len(found) < batch:
+            return total

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from apps.kernel.outbound import Outbound, OutboundPolicy, tls
+from tests.kernel.outbound.peers import bomb
 
 LOOPBACK = OutboundPolicy(
     allow=(ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")), allow_http=True
@@ -36,8 +37,7 @@ def client() -> Iterator[Outbound]:
 
 @pytest.fixture(scope="session")
 def gzip_bomb() -> bytes:
-    """A gzip stream of 1 MB that becomes 1 GB (of 16 members, so that it is made quickly)."""
-    return gzip.compress(bytes(64 * 2**20)) * 16
+    return bomb()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import socket
 import ssl
 import threading
@@ -147,3 +148,17 @@ def replies(data: bytes) -> Handler:
             conversation.send(data)
 
     return handle
+
+
+def endless(conversation: Conversation) -> None:
+    """A gigabyte, without saying so before."""
+    conversation.read_request()
+    conversation.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    chunk = b"100000\r\n" + b"x" * 2**20 + b"\r\n"
+    for _ in range(1024):
+        conversation.send(chunk)
+
+
+def bomb() -> bytes:
+    """A gzip stream of 1 MB that becomes 1 GB (of 16 members, so that it is made quickly)."""
+    return gzip.compress(bytes(64 * 2**20)) * 16

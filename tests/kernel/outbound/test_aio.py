@@ -23,8 +23,8 @@ from apps.kernel.outbound import (
 )
 from apps.kernel.outbound.aio import AsyncOutbound
 from tests.kernel.outbound.conftest import LOOPBACK, server_context
-from tests.kernel.outbound.peers import Conversation, answer, hole, peer, replies
-from tests.kernel.outbound.test_client import endless, resolver
+from tests.kernel.outbound.peers import Conversation, answer, endless, hole, peer, replies
+from tests.kernel.outbound.test_client import resolver
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from apps.kernel.outbound import (
     OutboundTooLarge,
 )
 from tests.kernel.outbound.conftest import LOOPBACK, server_context
-from tests.kernel.outbound.peers import Conversation, answer, hole, peer, replies
+from tests.kernel.outbound.peers import Conversation, answer, endless, hole, peer, replies
 
 
 def resolver(answers: dict[str, list[list[str]]], asked: list[str] | None = None) -> Any:
@@ -167,15 +167,6 @@ def test_a_body_that_is_larger_than_allowed_is_refused_or_cut(client: Outbound):
 
     assert not caught.value.transient
     assert (len(cut.content), cut.truncated) == (1000, True)
-
-
-def endless(conversation: Conversation) -> None:
-    """A gigabyte, without saying so before."""
-    conversation.read_request()
-    conversation.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    chunk = b"100000\r\n" + b"x" * 2**20 + b"\r\n"
-    for _ in range(1024):
-        conversation.send(chunk)
 
 
 def test_a_gigabyte_costs_no_more_than_the_cap(client: Outbound):
