@@ -1,4 +1,4 @@
-"""A whole hub in a folder of its own, as `make run` starts it."""
+"""A whole hub in a folder of its own, as `make run` starts it, with nothing installed but what it runs on."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 from tests.database import copy, template
+from tests.integration_hub.runtime_python import runtime_python
 from tests.integration_hub.test_sqlite_transport import wait_for
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -43,7 +43,7 @@ class HubProcess:
         self.environ = clean_environ(home, **environ)
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", *(["--only", only] if only else [])],
+            [runtime_python(), "manage.py", "serve", *(["--only", only] if only else [])],
             cwd=project,
             env=self.environ,
             stdout=subprocess.PIPE,
@@ -85,7 +85,7 @@ class HubProcess:
 
     def manage(self, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
+            [runtime_python(), "manage.py", *arguments],
             cwd=PROJECT,
             env=self.environ,
             capture_output=True,

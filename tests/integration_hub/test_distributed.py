@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from psycopg import sql
 
 from tests.integration_hub.hub_process import PROJECT, HubProcess, clean_environ
+from tests.integration_hub.runtime_python import runtime_python
 from tests.integration_hub.test_sqlite_transport import wait_for
 
 pytestmark = pytest.mark.xdist_group("hub")
@@ -35,7 +35,7 @@ def services() -> Iterator[dict[str, str]]:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
         connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
         made = subprocess.run(
-            [sys.executable, "manage.py", "new_secrets"],
+            [runtime_python(), "manage.py", "new_secrets"],
             cwd=PROJECT,
             env=clean_environ(Path("/nonexistent")),
             capture_output=True,

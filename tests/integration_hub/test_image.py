@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration_hub.hub_process import PROJECT, HubProcess, clean_environ, migrated
+from tests.integration_hub.runtime_python import runtime_python
 
 pytestmark = pytest.mark.xdist_group("hub")
 
@@ -38,7 +38,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(source, target)
     (folder / "staticfiles").mkdir()
     subprocess.run(
-        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
+        [runtime_python(), "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
         cwd=folder,
         env=clean_environ(folder.parent / "build"),
         check=True,
