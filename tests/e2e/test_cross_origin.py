@@ -76,3 +76,21 @@ def test_a_page_reads_with_a_key_that_names_its_origin(hub: Hub, browser: Browse
     assert (status, body["code"]) == (403, "origin_not_allowed")
     assert page.evaluate(CALL, [clients, key([]), "GET", None])[0] == "blocked"
     context.close()
+
+
+def test_the_documentation_reads_with_a_key_that_names_the_hub(hub: Hub, browser: Browser) -> None:
+    """A browser sends no Origin with what a page reads from its own server."""
+
+    def key(origin: str) -> str:
+        body = {"name": "Try", "scopes": ["records:read"], "security": {"allowed_origins": [origin]}}
+        found: str = hub.api("POST", "api-keys", json=body).json()["key"]
+        return found
+
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{hub.url}/api/docs")
+    clients = f"{hub.url}/api/v1/records/clients?limit=1"
+    assert page.evaluate(CALL, [clients, key(hub.url), "GET", None])[0] == 200
+    status, body, _ = page.evaluate(CALL, [clients, key("https://shop.example.com"), "GET", None])
+    assert (status, body["code"]) == (403, "origin_not_allowed")
+    context.close()

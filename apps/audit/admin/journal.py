@@ -12,6 +12,7 @@ from django.urls import reverse
 from apps.audit.models import AuditEntry
 from apps.audit.services import entries
 from apps.kernel.admin.auditing import HistoryEntry
+from apps.tenants.models import Organization
 from apps.tenants.principals import SYSTEM
 
 LISTED = 100
@@ -23,8 +24,10 @@ class AdminJournal:
     def record(
         self, request: HttpRequest, *, action: str, target: models.Model, changes: Mapping[str, Any]
     ) -> None:
+        # What is done to an organization stands in its own log, whichever the operator works in.
+        own = target if isinstance(target, Organization) else getattr(request, "organization", None)
         entries.record(
-            organization=getattr(request, "organization", None),
+            organization=own,
             actor=getattr(request, "actor", None) or SYSTEM,
             action=action,
             target=target,

@@ -86,6 +86,7 @@ class RecordViewSet(HubViewSet):
                 "style": "form",
                 "explode": True,
                 "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+                "example": {},  # else pages to try calls in make up names of fields
                 "description": "Indexed fields of the dataset: `name=…`, `name__gte=…`, and likewise "
                 "`__lte`, `__gt`, `__lt`, `__in` (separated by commas) and `__startswith`.",
             }

@@ -37,22 +37,29 @@ def save(
     errors = check(parsed, dataset.fields)
     if errors:
         raise InvalidInput("The mapping does not fit the dataset.", errors=errors)
-    before = mapping.spec if mapping is not None else None
+    before = _told(mapping) if mapping is not None else dict.fromkeys(_TOLD, "")
+    made = mapping is None
     mapping = mapping or Mapping(organization=organization)
     mapping.dataset = dataset
     mapping.name = name.strip()
     mapping.description = description
     mapping.spec = parsed.to_dict()
     mapping.columns = list(columns)
+    after = _told(mapping)
+    changes = {
+        name: [before[name], after[name]] for name in _TOLD if (before[name] or "") != (after[name] or "")
+    }
+    if not changes:
+        return mapping
     try:
         with transaction.atomic():
             mapping.save()
             entries.record(
                 organization=organization,
                 actor=actor,
-                action="mapping.changed" if before is not None else "mapping.created",
+                action="mapping.created" if made else "mapping.changed",
                 target=mapping,
-                changes={"spec": [before, mapping.spec]},
+                changes=changes,
             )
     except IntegrityError as error:
         raise Conflict(f"There is a mapping called “{mapping.name}” already.") from error
@@ -62,5 +69,25 @@ def save(
 @transaction.atomic
 def remove(*, mapping: Mapping, actor: Actor) -> None:
     """Delete a mapping. Raises django's ProtectedError if an integration uses it."""
-    entries.record(organization=mapping.organization, actor=actor, action="mapping.deleted", target=mapping)
+    entries.record(
+        organization=mapping.organization,
+        actor=actor,
+        action="mapping.deleted",
+        target=mapping,
+        changes={name: [value, ""] for name, value in _told(mapping).items() if value},
+    )
     mapping.delete()
+
+
+_TOLD = ("name", "description", "dataset", "spec", "columns")
+
+
+def _told(mapping: Mapping) -> dict[str, Any]:
+    """What the audit log tells of a mapping."""
+    return {
+        "name": mapping.name,
+        "description": mapping.description,
+        "dataset": mapping.dataset.slug,
+        "spec": mapping.spec,
+        "columns": list(mapping.columns),
+    }

@@ -120,8 +120,9 @@ class OrganizationAdmin(HubModelAdmin):
     def service_create(
         self, request: HttpRequest, values: dict[str, Any], form: forms.ModelForm
     ) -> models.Model:
-        made = organizations.create(name=values["name"], owner=request.user, timezone=values["timezone"])  # type: ignore[arg-type]
-        self.audit(request, "created", made)
+        owner: Any = request.user
+        made = organizations.create(name=values["name"], owner=owner, timezone=values["timezone"])
+        self.audit(request, "founded", made, {"name": ["", made.name], "owner": ["", owner.email]})
         return made
 
     def service_update(
