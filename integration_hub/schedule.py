@@ -42,6 +42,12 @@ ENTRIES: list[Entry] = [
     Entry("Imports and exports that wait for a worker", "jobs.sweep", "jobs", seconds=10),
     Entry("Scheduled imports and exports, and what they deliver", "jobs.tick", "jobs", seconds=10),
     Entry("Files of jobs whose time is over", "jobs.retention", "maintenance", seconds=3600),
+    Entry(
+        "Files of uploads that came to nothing",
+        "jobs.forsaken",
+        "maintenance",
+        at=crontab(hour="3", minute="10"),
+    ),
     Entry("Due syncs, abandoned syncs, health checks of connections", "connectors.tick", "sync", seconds=10),
     Entry("Old lines of the integrations' log", "connectors.sweep_logs", "maintenance", seconds=3600),
     Entry("Events that wait for their subscribers", "events.sweep", "webhooks", seconds=5),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.jobs.services import deliveries, disposals, schedule_runs, sweeps, work
+from apps.jobs.services import deliveries, disposals, schedule_runs, sweeps, tidying, work
 
 
 @shared_task(name="jobs.run", ignore_result=True)
@@ -27,9 +27,16 @@ def sweep() -> None:
 
 @shared_task(name="jobs.retention", ignore_result=True)
 def retention() -> None:
-    """Every hour: files whose time is over, and old runs of schedules."""
+    """Every hour: files whose time is over or that nobody knows of, and old runs of schedules."""
     sweeps.discard_expired()
+    tidying.tidy()
     sweeps.forget_runs()
+
+
+@shared_task(name="jobs.forsaken", ignore_result=True)
+def forsaken() -> None:
+    """Every night: stored files of uploads that came to nothing."""
+    tidying.forsaken()
 
 
 @shared_task(name="jobs.deliver", ignore_result=True)

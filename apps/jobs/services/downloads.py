@@ -79,6 +79,7 @@ def problem_file(job: Job, kind: str) -> JobArtifact:
     """
     artifact = JobArtifact.objects.select_related("job").filter(job=job, kind=kind).first()
     if artifact is None and job.rejections.exists():
+        Job.objects.filter(pk=job.pk).update(files_tidied_at=None)
         files.keep(files.write_problem_files(job))
         artifact = JobArtifact.objects.select_related("job").filter(job=job, kind=kind).first()
     if artifact is None or artifact.is_expired:

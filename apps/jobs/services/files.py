@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, BinaryIO
 
+from django.db import transaction
 from django.utils import timezone
 
 from apps.jobs.formats.registry import formats
@@ -15,6 +18,9 @@ from apps.jobs.models import Job, JobArtifact
 from apps.jobs.services import storage
 from apps.jobs.services.problems import Rejected, rejected
 from apps.jobs.statuses import WORKBOOKS, WRITABLE, ArtifactKind, FileType
+from apps.kernel.errors import HubError
+
+logger = logging.getLogger(__name__)
 
 KEPT_DAYS = 30
 OUTPUT_DAYS = 7
@@ -142,10 +148,27 @@ def store(
 
 
 def keep(made: Iterable[JobArtifact]) -> None:
-    """Save the rows of stored files, in the place of earlier ones of their kind."""
+    """Save the rows of stored files, in the place of earlier ones of their kind.
+
+    In the caller's transaction: what they replace leaves the storage when that is committed.
+    """
+    made = list(made)
+    stored = {artifact.file_path for artifact in made}
     for artifact in made:
-        JobArtifact.objects.filter(job=artifact.job, kind=artifact.kind).delete()
+        earlier = JobArtifact.objects.filter(job=artifact.job, kind=artifact.kind)
+        for path in earlier.values_list("file_path", flat=True):
+            if path not in stored:
+                transaction.on_commit(partial(drop, path))
+        earlier.delete()
         artifact.save(force_insert=True)
+
+
+def drop(path: str) -> None:
+    """Remove a stored file that no row names any more; where that fails, `tidying` does it later."""
+    try:
+        storage.delete(path)
+    except HubError as error:
+        logger.warning("%s stays for now: %s", path, error.detail)
 
 
 def remove(job: Job, *kinds: str) -> None:

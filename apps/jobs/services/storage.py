@@ -9,7 +9,9 @@ import contextlib
 import hashlib
 import secrets
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, BinaryIO, cast
+from uuid import UUID
 
 from django.core.files import File
 from django.core.files.storage import default_storage
@@ -19,7 +21,12 @@ from apps.kernel.errors import NotFound, TransientError
 
 
 def folder(job: Job) -> str:
-    return f"organizations/{job.organization_id.hex}/jobs/{job.pk.hex}"
+    return f"{folder_of_all(job.organization_id)}/{job.pk.hex}"
+
+
+def folder_of_all(organization_id: UUID) -> str:
+    """Where the folders of an organization's jobs are."""
+    return f"organizations/{organization_id.hex}/jobs"
 
 
 def random_name(extension: str) -> str:
@@ -60,6 +67,33 @@ def delete(path: str) -> None:
     if path:
         with _reachable():
             default_storage.delete(path)
+
+
+def stored_in(where: str) -> tuple[list[str], list[str]]:
+    """The folders and the files in a folder, by name; none where it does not exist."""
+    with _reachable():
+        try:
+            folders, names = default_storage.listdir(where)
+        except FileNotFoundError:
+            return [], []
+    return [name for name in folders if name], [name for name in names if name]
+
+
+def stored_of(job: Job) -> list[str]:
+    """The paths of all files that are stored for a job, whoever knows of them."""
+    return [f"{folder(job)}/{name}" for name in stored_in(folder(job))[1]]
+
+
+def stored_at(path: str) -> datetime:
+    """When a file was stored. Raises NotFound if it is gone."""
+    with _reachable():
+        return default_storage.get_modified_time(path)
+
+
+def delete_folder(where: str) -> None:
+    """Remove a folder if nothing is in it; a bucket has none."""
+    with contextlib.suppress(OSError), _reachable():
+        default_storage.delete(where)
 
 
 @contextlib.contextmanager

@@ -9,9 +9,9 @@ from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 
-from apps.jobs.models import Job, JobArtifact, ScheduleRun
+from apps.jobs.models import Job, JobArtifact, Rejection, ScheduleRun
 from apps.jobs.schedule_statuses import OPEN_RUNS
-from apps.jobs.services import storage
+from apps.jobs.services import files
 from apps.jobs.services.control import set_off
 from apps.jobs.statuses import ArtifactKind, JobStatus
 from apps.kernel.background import enqueue
@@ -60,17 +60,18 @@ def forget_runs(batch: int = 1000) -> int:
 
 
 def discard_expired(limit: int = 500) -> int:
-    """Delete files whose time is over; returns how many."""
-    expired = JobArtifact.objects.filter(expires_at__lte=timezone.now()).order_by("expires_at")[:limit]
+    """Forget files whose time is over, and delete them; returns how many."""
+    now = timezone.now()
+    expired = JobArtifact.objects.filter(expires_at__lte=now).order_by("expires_at")
     count = 0
-    for artifact in expired:
-        try:
-            storage.delete(artifact.file_path)
-        except HubError as error:
-            logger.warning("%s of job %s stays: %s", artifact.kind, artifact.job_id, error.detail)
-            continue
-        if artifact.kind == ArtifactKind.SOURCE:
-            artifact.job.rejections.all().delete()
-        artifact.delete()
+    for pk, job_id, kind, path in list(expired.values_list("pk", "job_id", "kind", "file_path")[:limit]):
+        with transaction.atomic():
+            if not JobArtifact.objects.filter(pk=pk, expires_at__lte=now).delete()[0]:
+                continue  # its time was made longer, or a newer file is in its place
+            if kind == ArtifactKind.SOURCE:
+                Rejection.objects.filter(job_id=job_id).delete()
+            # Should this process die before the file is gone, tidying finds it.
+            Job.objects.filter(pk=job_id).update(files_tidied_at=None)
+        files.drop(path)
         count += 1
     return count
