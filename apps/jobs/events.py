@@ -72,8 +72,16 @@ _EXPORT_SCHEMA: dict[str, Any] = {
         "file_size": {"type": "integer", "minimum": 0},
         "rows": {"type": "integer", "minimum": 0},
         "sha256": {"type": "string"},
-        "download_url": {"type": "string", "format": "uri", "description": "Opens the file; needs no key."},
-        "download_expires_at": {"type": "string", "format": "date-time"},
+        "download_url": {
+            "type": "string",
+            "format": "uri",
+            "description": "The file, for a key with the scopes jobs:read and records:read.",
+        },
+        "expires_at": {
+            "type": ["string", "null"],
+            "format": "date-time",
+            "description": "Until when the file is kept.",
+        },
     },
     "required": ["id", "dataset", "filename", "file_size", "rows", "sha256", "download_url"],
 }
@@ -88,8 +96,8 @@ _EXPORT_SAMPLE: dict[str, Any] = {
     "file_size": 48210,
     "rows": 1200,
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    "download_url": "https://hub.example.com/api/v1/export/JOB-2026-00013/download?token=…",
-    "download_expires_at": "2026-03-02T09:00:07Z",
+    "download_url": "https://hub.example.com/api/v1/export/JOB-2026-00013/download",
+    "expires_at": "2026-03-08T09:00:07Z",
 }
 _RUN_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -132,7 +140,7 @@ EVENT_TYPES = (
     ),
     EventType(
         "export.completed",
-        "An exported file is ready, for those who asked to be told with a link to it.",
+        "An exported file is ready, for those who asked to be told where it is.",
         _EXPORT_SCHEMA,
         _EXPORT_SAMPLE,
         group="Jobs",
@@ -163,7 +171,7 @@ def schedule_of(job: Any) -> str:
     return job.run.schedule.number if job.run_id else ""
 
 
-def data_of_export(job: Any, artifact: Any, link: str, expires_at: Any) -> dict[str, Any]:
+def data_of_export(job: Any, artifact: Any, address: str) -> dict[str, Any]:
     """The data of an event about an exported file."""
     return {
         "id": job.number,
@@ -176,8 +184,8 @@ def data_of_export(job: Any, artifact: Any, link: str, expires_at: Any) -> dict[
         "file_size": artifact.file_size,
         "rows": artifact.rows,
         "sha256": artifact.sha256,
-        "download_url": link,
-        "download_expires_at": expires_at,
+        "download_url": address,
+        "expires_at": artifact.expires_at,
     }
 
 

@@ -76,8 +76,12 @@ def about_file(job: Job, output: JobArtifact, address: str) -> tuple[str, str]:
 
 def link(output: JobArtifact, seconds: int) -> str:
     """A signed address that opens the file, for so long or as long as it is kept."""
-    token = quote(downloads.link_token(output, seconds=seconds))
-    return f"{settings.HUB_BASE_URL}/api/v1/export/{output.job.number}/download?token={token}"
+    return f"{address(output.job)}?token={quote(downloads.link_token(output, seconds=seconds))}"
+
+
+def address(job: Job) -> str:
+    """Where the API hands out the exported file."""
+    return f"{settings.HUB_BASE_URL}/api/v1/export/{job.number}/download"
 
 
 def explain(error: Exception) -> str:

@@ -15,6 +15,7 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
+from apps.apikeys.services import keys
 from apps.events.services import fanout
 from apps.jobs.models import Job, JobDelivery
 from apps.jobs.services import deliveries, exports
@@ -189,5 +190,13 @@ def test_an_address_that_was_named_is_told_signed_and_nobody_else_with_it(schedu
     assert arrival.headers["webhook-signature"] == f"v1,{signature}"
     data = json.loads(arrival.body)["data"]
     assert (data["rows"], data["schedule"], data["notify"]) == (1, schedule.number, number)
-    link = urlsplit(data["download_url"])
-    assert b"Ada" in b"".join(Client().get(f"{link.path}?{link.query}").streaming_content)
+    address = urlsplit(data["download_url"])
+    assert (address.path, address.query) == (f"/api/v1/export/{data['id']}/download", "")
+    assert Client().get(address.path).status_code == 401
+    for scopes, status in ((["jobs:read"], 403), (["jobs:read", "records:read"], 200)):
+        issued = keys.create(
+            organization=organization, name=f"{status}", actor=ADA, scopes=scopes, never_expires=True
+        )
+        answer = Client().get(address.path, headers={"Authorization": f"Bearer {issued.secret}"})
+        assert answer.status_code == status
+    assert b"Ada" in b"".join(answer.streaming_content)
