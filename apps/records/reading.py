@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,6 +16,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
+from django.db import connections
 from django.db.models import ExpressionWrapper, F, QuerySet, TextField
 from django.utils.dateparse import parse_date, parse_datetime
 
@@ -228,7 +230,7 @@ def pages(
     rows = selection.rows.using(using).annotate(raw=raw)
     names = ("raw", *META) if meta else ("raw",)
     found: Iterator[tuple[Any, ...]] = rows.values_list(*names)[:limit].iterator(chunk_size=size)
-    while part := list(islice(found, size)):
+    for part in _parts(found, size, ahead=connections[using].vendor == "postgresql"):
         data: list[Data] = orjson.loads("[" + ",".join([row[0] for row in part]) + "]")
         about = [row[1:] for row in part] if meta else []
         if selection.tests:
@@ -236,6 +238,24 @@ def pages(
             data = [data[n] for n in kept]
             about = [about[n] for n in kept] if meta else []
         yield Page(len(part), data, about)
+
+
+def _parts(found: Iterator[tuple[Any, ...]], size: int, *, ahead: bool) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows in parts. `ahead`: a thread asks the server for the next part while one is worked on.
+
+    The first is read here, for that opens the cursor: connections belong to the thread that asks for them.
+    """
+    part = list(islice(found, size))
+    if not ahead or len(part) < size:
+        while part:
+            yield part
+            part = list(islice(found, size))
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
+        while part:
+            coming = reader.submit(lambda: list(islice(found, size)))
+            yield part
+            part = coming.result()
 
 
 def by_keys(dataset: Dataset, keys: Iterable[str], *, using: str) -> dict[str, Data]:

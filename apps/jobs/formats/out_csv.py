@@ -1,9 +1,13 @@
-"""Exports as CSV: the C writer of the standard library quotes, the generated function defuses formulas."""
+"""Exports as CSV: the generated function makes texts and defuses formulas.
+
+Most columns need no quotes in any row, so a column is searched as one text before its cells are.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
@@ -30,6 +34,10 @@ class CsvOutput(Output):
 
     def __init__(self, file: BinaryIO, columns: Sequence[OutColumn], options: OutOptions) -> None:
         super().__init__(file, columns, options)
+        self._delimiter = options.delimiter
+        self._special = re.compile(f'["\r\n{re.escape(options.delimiter)}]').search
+        # A lone empty cell is no empty line: the writer knows how that is written.
+        self._plain = not options.quote_all and len(columns) > 1
         self._buffer = io.StringIO(newline="")
         self._csv = csv.writer(
             self._buffer,
@@ -45,22 +53,22 @@ class CsvOutput(Output):
     def names(self) -> dict[str, Any]:
         return {
             "H": harmless, "D": DANGEROUS | {"'"}, "money": money_text, "js": json_text,
-            "B": {None: None, True: "true", False: "false"},
+            "B": {None: "", True: "true", False: "false"},
         }  # fmt: skip
 
     def inline(self, column: OutColumn, value: str) -> str:
         if column.kind in SAFE:
-            return value
+            return f"('' if (v := {value}) is None else str(v))"
         if column.kind == "boolean":
             return f"B[{value}]"
         if column.kind in ("money", "json"):
             make = "money" if column.kind == "money" else "js"
-            return f"(None if (v := {value}) is None else H({make}(v)))"
-        return f"(v if (v := {value}) is None or v[:1] not in D else H(v))"
+            return f"('' if (v := {value}) is None else H({make}(v)))"
+        return f"('' if (v := {value}) is None else v if v[:1] not in D else H(v))"
 
     def cell(self, column: OutColumn, value: Any, row: int) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return value
+            return str(value)
         return harmless(plain_text(value))
 
     def join(self, cells: Sequence[str]) -> str:
@@ -70,13 +78,35 @@ class CsvOutput(Output):
         return tuple(cells)
 
     def put(self, rows: list[Any]) -> None:
-        self._csv.writerows(rows)
-        self._flush()
+        if self._plain:
+            self._put_joined(rows)
+        else:
+            self._csv.writerows(rows)
+            self._flush()
 
-    def _flush(self) -> None:
+    def _put_joined(self, rows: list[Any]) -> None:
+        """Look for what needs quotes in whole columns first, then at the cells of those that have some."""
+        columns: list[Sequence[str]] = list(zip(*rows, strict=True))
+        for n, column in enumerate(columns):
+            text = "".join(column)
+            if self._delimiter in text or '"' in text or "\n" in text or "\r" in text:
+                special = self._special
+                columns[n] = [
+                    '"' + cell.replace('"', '""') + '"' if special(cell) else cell for cell in column
+                ]
+        lines = "\r\n".join(map(self._delimiter.join, zip(*columns, strict=True)))
+        self._encode(f"{lines}\r\n" if rows else "")
+
+    def _taken(self) -> str:
         text = self._buffer.getvalue()
         self._buffer.seek(0)
         self._buffer.truncate()
+        return text
+
+    def _flush(self) -> None:
+        self._encode(self._taken())
+
+    def _encode(self, text: str) -> None:
         try:
             self.file.write(text.encode(self._encoding))
         except UnicodeEncodeError as error:

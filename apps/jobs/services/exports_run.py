@@ -24,7 +24,7 @@ from apps.jobs.services.export_columns import CHANGES, HISTORY, METADATA, Layout
 from apps.jobs.services.export_packing import Packing, filename_of
 from apps.jobs.services.exports import DEFAULTS
 from apps.jobs.statuses import FileType, JobStatus
-from apps.kernel import ids
+from apps.kernel import ids, pace
 from apps.kernel.leases import fenced_update
 from apps.kernel.snapshots import snapshot
 from apps.records import reading, selectors
@@ -59,7 +59,7 @@ def run(job: Job, *, check: Callable[[], None]) -> JobArtifact | None:
         ordering=settings["ordering"],
         include_deleted=settings["include_deleted"],
     )
-    with contextlib.suppress(_Stopped), snapshot() as using:
+    with contextlib.suppress(_Stopped), pace.calm(), snapshot() as using:
         return _Run(job, settings, layout, selection, using, check).artifact()
     return None
 
