@@ -51,6 +51,11 @@ def office_kind(names: Iterable[str], archive: zipfile.ZipFile) -> str:
     return "other" if "[Content_Types].xml" in found else ""
 
 
+def _is_beside(name: str) -> bool:
+    """Whether it is what our own exports put beside their rows."""
+    return name == "manifest.json" or name.endswith("-changes.csv") or name.startswith("attachments/")
+
+
 def unpack(file: BinaryIO, options: Options, filename: str = "") -> Contents:
     """The file to read: the given one, or what it holds. Raises FormatError for what must not be unpacked."""
     file.seek(0)
@@ -80,7 +85,7 @@ def unpack(file: BinaryIO, options: Options, filename: str = "") -> Contents:
     }
     if not entries:
         raise FormatError("The archive holds no file.", code="empty_file")
-    members = tuple(sorted(entries)[:_MANY])
+    members = tuple(sorted(entries, key=lambda name: (_is_beside(name), name))[:_MANY])
     chosen = options.member or members[0]
     if chosen not in entries:
         listed = ", ".join(f"“{name[:80]}”" for name in members[:10])

@@ -1,8 +1,8 @@
 """Nested objects as rows: dotted columns, one cell each, nothing changed silently.
 
 `{"id": 7, "address": {"city": "Oslo"}, "tags": ["a", "b"]}` has the columns `id`, `address.city` and `tags`;
-a list becomes its JSON text. The columns are those of the first records; what a later record has besides
-is said with that record.
+a list becomes its JSON text; an object is one cell, too, where `Options.whole` says so. The columns are those
+of the first records; what a later record has besides is said with that record.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from apps.jobs.formats.tables import Cell, CellProblem, Column, Options, Row, Se
 SAMPLED = 5_000
 """Records whose fields become the columns."""
 MAX_DEPTH = 32
+_USUAL = Options()
+_AMOUNT = {"amount", "currency"}
 
 
 class Exact(str):
@@ -49,12 +51,17 @@ class Unflattenable(Exception):
     """The record cannot be a row; the message says why."""
 
 
-def flatten(record: Mapping[str, Any]) -> dict[str, Cell]:
+def flatten(record: Mapping[str, Any], options: Options = _USUAL) -> dict[str, Cell]:
     """Dotted name → cell. Raises Unflattenable for a record nested too deep."""
     flat: dict[str, Cell] = {}
+    whole, amounts = options.whole, options.amounts
     for name, value in record.items():
         kind = type(value)
-        if kind is dict:
+        if name in whole and (kind is dict or kind is list):
+            flat[name] = _text(value)
+        elif kind is dict and name in amounts and value.keys() == _AMOUNT:
+            flat[name] = f"{value['amount']} {value['currency']}"
+        elif kind is dict:
             _descend(name, value, flat, 1)
         elif kind is list:
             flat[name] = _list_text(value)
@@ -80,12 +87,14 @@ def _descend(prefix: str, value: Mapping[str, Any], flat: dict[str, Cell], depth
 
 
 def _list_text(value: Sequence[Any]) -> str | None:
-    if not value:
-        return None
+    return _text(value) if value else None
+
+
+def _text(value: Sequence[Any] | Mapping[str, Any]) -> str:
     try:
         return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS, default=_exactly).decode()
     except (TypeError, ValueError, RecursionError):
-        raise Unflattenable("The record holds a list that is nested too deep.") from None
+        raise Unflattenable("The record holds a list or an object that is nested too deep.") from None
 
 
 def _exactly(value: Any) -> Any:
@@ -134,7 +143,7 @@ def rows_of(
             yield Row(number, line, empty, (_no_object(record),))
             continue
         try:
-            flat = flatten(record)
+            flat = flatten(record, options)
         except Unflattenable as error:
             yield Row(number, line, empty, (CellProblem("too_deep", str(error)),))
             continue

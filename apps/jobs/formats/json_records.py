@@ -80,7 +80,7 @@ def _table(
         count += 1
         if not problems and type(record) is dict:
             try:
-                sample.append(flatten(record))
+                sample.append(flatten(record, options))
             except Unflattenable:
                 continue
     share = position()

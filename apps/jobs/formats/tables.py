@@ -83,6 +83,8 @@ class Options:
 
     `fill_merged` gives every cell of a merged range the range's value. `record_path` says where in a nested
     file the records are, `member` which file of an archive is meant.
+    `whole` names the fields of JSON objects that are one cell, their JSON text, and `amounts` those that are
+    one cell such as `12.30 EUR`; other nested objects become dotted columns.
     `max_unpacked` bounds workbooks, `max_extracted` other packed files. `skip_rows` data rows are passed
     over, for those who come back.
     """
@@ -96,6 +98,8 @@ class Options:
     member: str | None = None
     pad_short_rows: bool = False
     fill_merged: bool = False
+    whole: frozenset[str] = frozenset()
+    amounts: frozenset[str] = frozenset()
     skip_rows: int = 0
     max_columns: int = 2_000
     max_cell: int = 1_048_576
