@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from benchmarks.measure import Figure, save, show
 
-PARTS = ("records", "imports", "exports", "access", "inbound", "webhooks")
+PARTS = ("records", "imports", "formats", "exports", "access", "inbound", "webhooks")
 HUB_SETTINGS = "integration_hub.settings"
 # Parts whose peers need tables of their own.
 SETTINGS = {"access": "benchmarks.access_settings"}
