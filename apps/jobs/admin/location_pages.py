@@ -75,6 +75,15 @@ class LocationForm(forms.ModelForm):
             "port": "",
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in locations.SECRETS:
+            if name in self.fields and not self.instance.has_secret(name):
+                field = self.fields[name]
+                field.help_text = str(field.help_text).replace(" Empty: what is stored stays.", "")
+                if isinstance(field.widget, SecretInput):
+                    field.widget.attrs["placeholder"] = ""
+
 
 @admin.register(FileLocation)
 class FileLocationAdmin(HubModelAdmin):

@@ -97,7 +97,9 @@ def _pause_if_hopeless(schedule: JobSchedule) -> bool:
     """Whether it has failed so often in a row that it is paused now."""
     if not schedule.max_failures or schedule.consecutive_failures < schedule.max_failures:
         return False
-    reason = f"It failed {schedule.consecutive_failures} times in a row. Mend the cause, then resume it."
+    failures = schedule.consecutive_failures
+    often = "It failed" if failures == 1 else f"It failed {failures} times in a row"
+    reason = f"{often}. Mend the cause, then resume it."
     changed = JobSchedule.objects.filter(pk=schedule.pk, status=ScheduleStatus.ACTIVE).update(
         status=ScheduleStatus.PAUSED, status_reason=reason, next_run_at=None, updated_at=timezone.now()
     )
