@@ -6,7 +6,15 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
-from apps.jobs.models import FileLocation, Job, JobDelivery, JobError, JobSchedule, ScheduleRun
+from apps.jobs.models import (
+    ExportTemplate,
+    FileLocation,
+    Job,
+    JobDelivery,
+    JobError,
+    JobSchedule,
+    ScheduleRun,
+)
 from apps.jobs.services import live
 from apps.jobs.statuses import JobStatus, JobType
 from apps.kernel.errors import NotFound
@@ -16,7 +24,7 @@ from apps.tenants.models import Organization
 def jobs_of(organization: Organization) -> QuerySet[Job]:
     """The organization's jobs, newest first, with what lists show."""
     return Job.objects.filter(organization=organization).select_related(
-        "dataset", "organization", "created_by"
+        "dataset", "organization", "created_by", "run__schedule", "source"
     )
 
 
@@ -26,6 +34,11 @@ def job_of(organization: Organization, ref: str) -> Job:
     if job is None:
         raise NotFound(f"There is no job “{ref[:40]}”.")
     return job
+
+
+def statistics_of(organization: Organization) -> dict[str, Any]:
+    """How many jobs there are, by kind and status, and how many rows they moved."""
+    return Job.objects.filter(organization=organization).order_by().statistics()
 
 
 def same_file(job: Job) -> Job | None:
@@ -64,8 +77,22 @@ def location_of(organization: Organization, ref: str) -> FileLocation:
 def schedules_of(organization: Organization) -> QuerySet[JobSchedule]:
     """The organization's schedules, newest first, with what lists show."""
     rows = JobSchedule.objects.filter(organization=organization)
-    found = rows.select_related("organization", "dataset", "source", "mapping")
+    found = rows.select_related("organization", "dataset", "source", "mapping", "export_template")
     return found.prefetch_related("destinations__location")
+
+
+def export_templates_of(organization: Organization) -> QuerySet[ExportTemplate]:
+    """The organization's export templates, newest first."""
+    return ExportTemplate.objects.filter(organization=organization).select_related("dataset", "organization")
+
+
+def export_template_of(organization: Organization, ref: str) -> ExportTemplate:
+    """One export template by its public id. Raises NotFound."""
+    pk = ExportTemplate.parse_public_id(ref[:60])
+    found = export_templates_of(organization).filter(pk=pk).first() if pk else None
+    if found is None:
+        raise NotFound(f"There is no export template “{ref[:60]}”.")
+    return found
 
 
 def runs_of(schedule: JobSchedule) -> QuerySet[ScheduleRun]:
@@ -82,6 +109,8 @@ def deliveries_of(organization: Organization) -> QuerySet[JobDelivery]:
 def progress_of(job: Job) -> dict[str, Any]:
     """What a progress bar shows; during a check, how far that is."""
     found = job.progress()
+    if job.status == JobStatus.FETCHING:
+        found["fetched_bytes"] = (live.noted(job) or {"done": 0})["done"]
     if job.status == JobStatus.VALIDATING:
         noted = live.noted(job) or {"done": 0, "total": job.total_records}
         done, total = noted["done"], noted["total"]

@@ -13,9 +13,10 @@ class JobType(models.TextChoices):
 
 
 class JobStatus(models.TextChoices):
-    """A job that is validating or processing is due whenever nobody holds its lease."""
+    """A job that is fetching, validating or processing is due whenever nobody holds its lease."""
 
     PENDING = "pending", "Pending"
+    FETCHING = "fetching", "Fetching its file"
     VALIDATING = "validating", "Checking"
     PROCESSING = "processing", "Processing"
     PAUSED = "paused", "Paused"
@@ -24,12 +25,13 @@ class JobStatus(models.TextChoices):
     CANCELLED = "cancelled", "Cancelled"
 
 
-WORKING = (JobStatus.VALIDATING, JobStatus.PROCESSING)
+WORKING = (JobStatus.FETCHING, JobStatus.VALIDATING, JobStatus.PROCESSING)
 FINISHED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 JOB_TRANSITIONS = transitions(
     {
         JobStatus.PENDING: [JobStatus.VALIDATING, JobStatus.PROCESSING, JobStatus.CANCELLED],
+        JobStatus.FETCHING: [JobStatus.PENDING, JobStatus.FAILED, JobStatus.CANCELLED],
         JobStatus.VALIDATING: [JobStatus.PENDING, JobStatus.CANCELLED],
         JobStatus.PROCESSING: [
             JobStatus.COMPLETED,
@@ -38,8 +40,8 @@ JOB_TRANSITIONS = transitions(
             JobStatus.CANCELLED,
         ],
         JobStatus.PAUSED: [JobStatus.PROCESSING, JobStatus.CANCELLED],
-        JobStatus.FAILED: [JobStatus.PROCESSING],
-        JobStatus.CANCELLED: [JobStatus.PROCESSING],
+        JobStatus.FAILED: [JobStatus.PROCESSING, JobStatus.FETCHING],
+        JobStatus.CANCELLED: [JobStatus.PROCESSING, JobStatus.FETCHING],
     }
 )
 

@@ -21,7 +21,7 @@ from apps.apikeys.services import keys, rotation
 from apps.connectors.models import Integration, SyncJob
 from apps.connectors.statuses import SyncStatus
 from apps.jobs.models import Job, JobDelivery
-from apps.jobs.services import corrections, imports, uploads, work
+from apps.jobs.services import corrections, exports, imports, uploads, work
 from apps.records.models import Origin
 from apps.records.selectors import dataset_of
 from apps.tenants.models import Organization
@@ -97,6 +97,22 @@ class World:
         number = self.schedule()
         self.made(f"job-schedules/{number}/pause", {})
         return number
+
+    def new_export_template(self) -> dict[str, Any]:
+        return {"name": f"Template {next(_numbers)}", "dataset": "clients", "options": {"format": "csv"}}
+
+    def export_template(self) -> str:
+        return str(self.made("export-templates", self.new_export_template())["id"])
+
+    def exported(self) -> str:
+        """The number of an export whose file is there."""
+        job = exports.create(
+            organization=self.organization,
+            dataset=dataset_of(self.organization, "clients"),
+            actor=SYSTEM,
+        )
+        work.take(job_id=job.pk)
+        return job.number
 
     def failed_delivery(self) -> str:
         row: Any = Maker(self.organization).make(JobDelivery, status="failed", job=self.upload())
@@ -336,6 +352,7 @@ CALLS: dict[str, Prepare] = {
     "POST events": at("events", {"type": "custom.happened", "data": {"n": 1}}),
     "POST export": at("export", {"dataset": "clients"}),
     "POST import/upload": lambda world: ("import/upload", uploaded_form),
+    "POST import/fetch": at("import/fetch", {"dataset": "clients", "url": "https://8.8.8.8/clients.csv"}),
     "POST import/validate": lambda world: ("import/validate", {"job": world.upload().number}),
     "POST import/execute": lambda world: ("import/execute", {"job": world.upload().number}),
     "POST import/{id}/corrections": of(
@@ -357,12 +374,19 @@ CALLS: dict[str, Prepare] = {
     "PATCH file-locations/{id}": of(World.place, "file-locations/{}", {"name": "other"}),
     "DELETE file-locations/{id}": of(World.place, "file-locations/{}"),
     "POST file-locations/{id}/test": of(World.place, "file-locations/{}/test"),
+    "POST export-templates": lambda world: ("export-templates", world.new_export_template()),
+    "PATCH export-templates/{id}": of(World.export_template, "export-templates/{}", {"name": "other"}),
+    "DELETE export-templates/{id}": of(World.export_template, "export-templates/{}"),
     "POST job-schedules": at("job-schedules", new_schedule),
     "PATCH job-schedules/{id}": of(World.schedule, "job-schedules/{}", {"name": "other"}),
     "DELETE job-schedules/{id}": of(World.schedule, "job-schedules/{}"),
     "POST job-schedules/{id}/run": of(World.schedule, "job-schedules/{}/run"),
     "POST job-schedules/{id}/pause": of(World.schedule, "job-schedules/{}/pause"),
     "POST job-schedules/{id}/resume": of(World.paused_schedule, "job-schedules/{}/resume"),
+    "POST job-deliveries": lambda world: (
+        "job-deliveries",
+        {"job": world.exported(), "kind": "mail", "recipients": ["ada@example.com"]},
+    ),
     "POST job-deliveries/{id}/retry": of(World.failed_delivery, "job-deliveries/{}/retry"),
     "POST integrations": lambda world: ("integrations", world.new_integration()),
     "PUT integrations/{id}": lambda world: (f"integrations/{world.integration()}", world.integration_again()),

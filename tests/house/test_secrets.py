@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
+import paramiko
 import pytest
 from django.core import mail
 from django.core.cache import cache
@@ -24,6 +26,8 @@ from apps.apikeys.models import APIKey, Application, SigningKey
 from apps.apikeys.services import alerts, bearers, keys, rotation, signing, usage
 from apps.apikeys.services.applications import IssuedApplication
 from apps.connectors.services import integrations
+from apps.jobs.models import FileLocation, Job, JobDelivery, JobSchedule, ScheduleRun
+from apps.jobs.services import deliveries, schedule_runs, work
 from apps.tenants.models import Organization, User
 from apps.tenants.principals import SYSTEM
 from apps.tenants.services import organizations
@@ -255,6 +259,67 @@ def _automatic_rotation(run: Run) -> Iterable[str]:
     return found
 
 
+def _places_and_schedules(run: Run) -> Iterable[str]:
+    """What lets the hub into servers, before and after a change; an archive's password."""
+    pem = paramiko.ECDSAKey.generate()
+    text = io.StringIO()
+    pem.write_private_key(text, password="phrase-of-the-key-40917")
+    places = {
+        "sftp": {
+            "host": "127.0.0.1", "port": 9, "username": "courier", "secret": "sftp-password-11873",
+            "private_key": text.getvalue(), "passphrase": "phrase-of-the-key-40917",
+        },
+        "s3": {
+            "bucket": "files", "endpoint_url": "https://127.0.0.1:9", "username": "AKIDEXAMPLE",
+            "secret": "s3-secret-key-20846",
+        },
+        "https": {"base_url": "https://127.0.0.1:9/files", "secret": "bearer-of-the-place-30591"},
+    }  # fmt: skip
+    found = ["phrase-of-the-key-40917", *(line for line in text.getvalue().splitlines() if len(line) == 64)]
+    numbers: dict[str, str] = {}
+    for kind, values in places.items():
+        body = {"name": f"Place {kind}", "kind": kind, **values}
+        made = run.api(HTTP_IDEMPOTENCY_KEY=f"place-{kind}").post(
+            "/api/v1/file-locations", body, format="json"
+        )
+        assert made.status_code == 201, made.json()
+        address = f"/api/v1/file-locations/{made.json()['id']}"
+        numbers[kind] = made.json()["id"]
+        changed = run.api().patch(address, {"secret": f"changed-{kind}-51077"}, format="json")
+        assert changed.status_code == 200, changed.json()
+        tested = run.api().post(f"{address}/test", {}, format="json")
+        assert tested.json().get("passed") is False, tested.json()
+        # Where a secret must not be: in the wrong field, in an address.
+        run.api().patch(address, {"port": values["secret"], "nonsense": values["secret"]}, format="json")
+        found += [str(values["secret"]), f"changed-{kind}-51077"]
+    schedule = {
+        "name": "Nightly", "job_type": "export", "dataset": "clients", "schedule_type": "interval",
+        "interval_minutes": 60, "destinations": [{"kind": "location", "location": numbers["sftp"]}],
+        "notifications": {"webhook_url": "https://8.8.8.8/hook?token=adr_77c0e4b2915d44aa"},
+    }  # fmt: skip
+    made = run.api(HTTP_IDEMPOTENCY_KEY="nightly").post("/api/v1/job-schedules", schedule, format="json")
+    assert made.status_code == 201, made.json()
+    assert run.api().post(f"/api/v1/job-schedules/{made.json()['id']}/run").status_code == 202
+    ordered = run.api(HTTP_IDEMPOTENCY_KEY="archive").post(
+        "/api/v1/export", {"dataset": "clients", "password": "password-of-the-zip-61348"}, format="json"
+    )
+    assert ordered.status_code == 202, ordered.json()
+    fetched = run.api().post(
+        "/api/v1/import/fetch",
+        {"dataset": "clients", "url": "https://127.0.0.1:9/x.csv?key=fetch-token-70215"},
+        format="json",
+    )
+    assert fetched.status_code == 202, fetched.json()
+    for scheduled in ScheduleRun.objects.all():
+        schedule_runs.take(run_id=scheduled.pk)
+    for job in Job.objects.all():
+        work.take(job_id=job.pk)
+    for delivery in JobDelivery.objects.all():
+        deliveries.attempt(delivery_id=delivery.pk)
+    assert JobDelivery.objects.exclude(last_error="").exists()
+    return [*found, "adr_77c0e4b2915d44aa", "password-of-the-zip-61348", "fetch-token-70215"]
+
+
 STEPS: list[Callable[[Run], Iterable[str]]] = [
     _keys_over_the_api,
     _keys_where_they_must_not_be,
@@ -265,6 +330,7 @@ STEPS: list[Callable[[Run], Iterable[str]]] = [
     _json_web_tokens,
     _signing_secrets,
     _automatic_rotation,
+    _places_and_schedules,
     # The last: it ends the owner's sessions.
     _passwords,
 ]
@@ -312,7 +378,8 @@ def _cached() -> bytes:
 
 
 @pytest.mark.django_db
-def test_no_secret_stands_anywhere_in_clear(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_stands_anywhere_in_clear(caplog: pytest.LogCaptureFixture, settings: Any) -> None:
+    settings.HUB_OUTBOUND_ALLOW = ["127.0.0.0/8"]  # where nobody listens
     caplog.set_level(logging.DEBUG)
     bearers.forget_all()
     signing.forget_all()
@@ -328,9 +395,19 @@ def test_no_secret_stands_anywhere_in_clear(caplog: pytest.LogCaptureFixture) ->
         browser.get(path).content
         for path in (
             "/admin/", "/admin/audit/auditentry/", "/admin/apikeys/requestlog/", "/admin/api-usage/",
-            "/admin/apikeys/apikey/",
+            "/admin/apikeys/apikey/", "/admin/jobs/job/", "/admin/jobs/jobschedule/",
+            "/admin/jobs/filelocation/", "/admin/webhooks/webhookendpoint/",
         )
     ]  # fmt: skip
+    pages += [
+        browser.get(f"/admin/jobs/{model._meta.model_name}/{row.public_id}/change/").content
+        for model in (Job, JobSchedule, FileLocation)
+        for row in model.objects.filter(organization=run.organization)
+    ]
+    answers = [
+        run.api().get(f"/api/v1/{path}").content
+        for path in ("file-locations", "job-schedules", "jobs", "job-deliveries", "events", "webhooks")
+    ]
     from apps.audit.models import AuditEntry
 
     pages += [
@@ -344,6 +421,7 @@ def test_no_secret_stands_anywhere_in_clear(caplog: pytest.LogCaptureFixture) ->
             "utf-8", "replace"
         ),
         "admin": b"\n".join(pages),
+        "API": b"\n".join(answers),
     }
     assert len(secrets) >= 60
     for name, content in places.items():

@@ -10,7 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.jobs.admin.job_page import state_of
-from apps.jobs.models import Job
+from apps.jobs.models import Job, JobDelivery, JobSchedule
+from apps.jobs.schedule_statuses import DeliveryStatus, RunStatus, ScheduleStatus
 from apps.jobs.statuses import WORKING, JobStatus
 from apps.kernel.admin import ago, dashboard, number
 
@@ -98,12 +99,59 @@ def problems(request: HttpRequest) -> list[dashboard.Problem]:
     return found
 
 
+def late_schedules(request: HttpRequest) -> list[dashboard.Problem]:
+    """Schedules that failed the last time, or were paused because they failed too often."""
+    schedules = JobSchedule.objects.filter(
+        organization=request.organization,  # type: ignore[attr-defined]
+        consecutive_failures__gt=0,
+        status__in=(ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED),
+    )
+    found = []
+    for schedule in schedules.order_by("-last_run_at")[:4]:
+        paused = schedule.status == ScheduleStatus.PAUSED
+        last = schedule.runs.filter(status=RunStatus.FAILED).order_by("-id").first()
+        reason = last.reason if last is not None else ""
+        found.append(
+            dashboard.Problem(
+                f"{schedule.number} {schedule.name} {'is paused after failures' if paused else 'failed'}",
+                reason or schedule.status_reason,
+                reverse("admin:jobs_jobschedule_change", args=[schedule.number]),
+                "bad" if paused else "warn",
+                schedule.last_run_at,
+            )
+        )
+    return found
+
+
+def undelivered(request: HttpRequest) -> list[dashboard.Problem]:
+    """What could not be delivered in the last week and waits for a person."""
+    rows = JobDelivery.objects.filter(
+        organization=request.organization,  # type: ignore[attr-defined]
+        status=DeliveryStatus.FAILED,
+        created_at__gte=timezone.now() - 7 * DAY,
+        job__isnull=False,
+    )
+    return [
+        dashboard.Problem(
+            f"{row.job.number} was not delivered",
+            f"{row.to}: {row.last_error}",
+            f"{reverse('admin:jobs_job_change', args=[row.job.number])}#deliveries",
+            "bad",
+            row.created_at,
+        )
+        for row in rows.select_related("job", "location").order_by("-id")[:3]
+        if row.job is not None
+    ]
+
+
 def register() -> None:
     dashboard.cards.register(dashboard.Card("jobs", "health", 40, running, scope="jobs:read"))
     dashboard.cards.register(
         dashboard.Card("latest-jobs", "today", 50, latest, dashboard.LIST, scope="jobs:read")
     )
     dashboard.attention.register(dashboard.Attention("jobs", problems, scope="jobs:read"))
+    dashboard.attention.register(dashboard.Attention("schedules", late_schedules, scope="schedules:read"))
+    dashboard.attention.register(dashboard.Attention("deliveries", undelivered, scope="jobs:read"))
 
 
 register()

@@ -16,7 +16,7 @@ from unfold.widgets import (
 )
 
 from apps.jobs.formats.out_csv import ENCODINGS
-from apps.jobs.models import Job
+from apps.jobs.models import ExportTemplate, Job
 from apps.jobs.services.export_columns import choices_of
 from apps.jobs.services.exports import DEFAULTS, MAX_PASSWORD
 from apps.jobs.statuses import EXPORTABLE_CHOICES, Compression
@@ -242,6 +242,14 @@ def initial_of_job(job: Job) -> Begun:
     initial = {**settings, **sorts, "delimiter": settings["delimiter"] or ",", "name": job.name}
     initial["search"] = job.filters.get("search", "")
     return initial, dict(job.filters.get("fields", {})), list(settings["columns"]), dict(settings["headers"])
+
+
+def initial_of_template(template: ExportTemplate) -> Begun:
+    """How a saved export begins; its name is not that of the export."""
+    options = {**DEFAULTS, **template.options}
+    sorts = {f"sort-{n}": part for n, part in enumerate(options["ordering"].split(",")[:SORTS])}
+    initial = {**options, **sorts, "delimiter": options["delimiter"] or ",", "name": template.name}
+    return initial, dict(options["filters"]), list(options["columns"]), dict(options["headers"])
 
 
 def initial_of_list(dataset: Dataset, query: QueryDict) -> Begun:

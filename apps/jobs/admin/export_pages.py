@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from apps.jobs import selectors
+from apps.jobs.admin.delivery_forms import DeliverForm
 from apps.jobs.admin.export_forms import (
     Begun,
     HowForm,
@@ -19,13 +22,14 @@ from apps.jobs.admin.export_forms import (
     columns_given,
     initial_of_job,
     initial_of_list,
+    initial_of_template,
 )
 from apps.jobs.admin.job_page import state_of
-from apps.jobs.models import Job
-from apps.jobs.services import export_preview, exports
+from apps.jobs.models import ExportTemplate, Job
+from apps.jobs.services import export_preview, export_templates, exports
 from apps.jobs.statuses import JobType
 from apps.kernel.admin import allows
-from apps.kernel.errors import HubError, NotFound
+from apps.kernel.errors import HubError, InvalidInput, NotFound
 from apps.records import selectors as records
 from apps.records.models import Dataset
 
@@ -44,6 +48,11 @@ class ExportPages:
         return [
             path("jobs/export/", wrap(self.export_new), name="jobs_export_new"),
             path("jobs/export/", wrap(self.export_new), name="jobs_job_export"),
+            path(
+                "jobs/export/template/<str:ref>/delete/",
+                wrap(self.export_template_delete),
+                name="jobs_export_template_delete",
+            ),
             path("jobs/export/preview/", wrap(self.export_preview), name="jobs_export_preview"),
         ]
 
@@ -60,14 +69,19 @@ class ExportPages:
         initial, filters, columns, headers = self._begin(request, dataset)
         which = WhichForm(post, dataset=dataset, initial=initial | WhichForm.initial_of(dataset, filters))
         how = HowForm(post, dataset=dataset, initial=initial)
+        deliver = DeliverForm(post, organization=self._of(request))
         problem = ""
         if post is not None:
             columns, headers = columns_given(post)
             if not columns:
                 problem = "Choose at least one column."
-            elif which.is_valid() and how.is_valid():
+            elif which.is_valid() and how.is_valid() and deliver.is_valid():
                 try:
-                    job = self._order(request, dataset, which, how, columns, headers)
+                    if "_template" in post:
+                        return self._keep(request, dataset, which, how, columns, headers)
+                    job = self._order(request, dataset, which, how, deliver, columns, headers)
+                except InvalidInput as error:
+                    problem = "" if deliver.place_errors(error) else error.detail
                 except HubError as error:
                     problem = error.detail
                 else:
@@ -81,15 +95,81 @@ class ExportPages:
                 "dataset": dataset,
                 "which": which,
                 "how": how,
+                "deliver": deliver if allows(request, "locations:read") else None,
                 "problem": problem,
                 "columns": column_rows(dataset, shown, headers),
                 "earlier": self._earlier(request, dataset),
+                "templates": self._templates(request, dataset),
                 "preview": ""
                 if post is not None
                 else _preview(dataset, settings, filters, which["search"].value()),
                 "narrowed": bool(filters or initial.get("search")),
             },
         )
+
+    def _keep(
+        self,
+        request: HttpRequest,
+        dataset: Dataset,
+        which: WhichForm,
+        how: HowForm,
+        columns: list[str],
+        headers: dict[str, str],
+    ) -> HttpResponse:
+        """Keep what the form says under its name, in the place of a template that was so called."""
+        name = how.cleaned_data["name"].strip()
+        options = {
+            **how.settings(),
+            "columns": columns,
+            "headers": headers,
+            "filters": which.filters(),
+            "search": which.cleaned_data["search"],
+        }
+        kept = selectors.export_templates_of(self._of(request)).filter(dataset=dataset, name=name).first()
+        actor = request.actor  # type: ignore[attr-defined]
+        if kept is not None:
+            template = export_templates.update(template=kept, actor=actor, options=options)
+        else:
+            template = export_templates.create(
+                organization=self._of(request), dataset=dataset, name=name, options=options, actor=actor
+            )
+        messages.success(request, f"“{template}” is kept: choose it here, or in a schedule.")
+        query = urlencode({"dataset": dataset.slug, "template": template.public_id})
+        return HttpResponseRedirect(f"{reverse('admin:jobs_export_new')}?{query}")
+
+    def export_template_delete(self, request: HttpRequest, ref: str) -> HttpResponse:
+        """Forget a saved export."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_export_permission(request):
+            raise PermissionDenied
+        template = self._template(request, ref)
+        try:
+            export_templates.delete(template=template, actor=request.actor)  # type: ignore[attr-defined]
+            messages.success(request, f"“{template}” was forgotten.")
+        except HubError as error:
+            messages.error(request, error.detail)
+        return HttpResponseRedirect(f"{reverse('admin:jobs_export_new')}?dataset={template.dataset.slug}")
+
+    def _template(self, request: HttpRequest, ref: str) -> ExportTemplate:
+        try:
+            return selectors.export_template_of(self._of(request), ref)
+        except NotFound as error:
+            raise Http404(error.detail) from None
+
+    def _templates(self, request: HttpRequest, dataset: Dataset) -> list[dict[str, Any]]:
+        """The saved exports of the dataset, to begin with."""
+        rows = selectors.export_templates_of(self._of(request)).filter(dataset=dataset).order_by("name")
+        page = f"{reverse('admin:jobs_export_new')}?dataset={dataset.slug}&template="
+        return [
+            {
+                "name": row.name,
+                "url": f"{page}{row.public_id}",
+                "chosen": request.GET.get("template") == row.public_id,
+                "delete": reverse("admin:jobs_export_template_delete", args=[row.public_id]),
+            }
+            for row in rows[:50]
+        ]
 
     def export_preview(self, request: HttpRequest) -> HttpResponse:
         """The count and the first rows of what the form says, while one fills it in."""
@@ -138,6 +218,11 @@ class ExportPages:
     def _begin(self, request: HttpRequest, dataset: Dataset) -> Begun:
         if request.GET.get("like"):
             return initial_of_job(self._like(request))
+        if request.GET.get("template"):
+            template = self._template(request, request.GET["template"])
+            if template.dataset_id != dataset.pk:
+                raise Http404("This template is of another dataset.")
+            return initial_of_template(template)
         return initial_of_list(dataset, request.GET)
 
     def _order(
@@ -146,6 +231,7 @@ class ExportPages:
         dataset: Dataset,
         which: WhichForm,
         how: HowForm,
+        deliver: DeliverForm,
         columns: list[str],
         headers: dict[str, str],
     ) -> Job:
@@ -160,12 +246,13 @@ class ExportPages:
             name=how.cleaned_data["name"],
             columns=columns,
             headers=headers,
+            destinations=deliver.destinations() if allows(request, "locations:read") else (),
             **how.settings(),
         )
 
     def _earlier(self, request: HttpRequest, dataset: Dataset) -> list[dict[str, Any]]:
-        """The last exports of the dataset, to download or to repeat."""
-        jobs = selectors.jobs_of(self._of(request)).filter(dataset=dataset, job_type=JobType.EXPORT)
+        """The last exports of the dataset that somebody ordered, to download or to repeat."""
+        jobs = selectors.jobs_of(self._of(request)).filter(dataset=dataset, job_type=JobType.EXPORT, run=None)
         found = []
         for job in jobs.prefetch_related("artifacts").order_by("-id")[:EARLIER]:
             kept = any(a.kind == "output" and not a.is_expired for a in job.artifacts.all())

@@ -1,7 +1,7 @@
 """The import's first step: the dataset, and where its rows come from.
 
-A file that is uploaded, rows that are pasted, the answer of a web address, a file of a place: each becomes a
-stored file and a pending import in the one way that there is (`uploads.receive`).
+A file that is uploaded and rows that are pasted become a stored file and a pending import at once
+(`uploads.receive`); what is at a web address or a place is fetched by a worker (`fetching.order`).
 """
 
 from __future__ import annotations
@@ -172,7 +172,9 @@ class ImportStart:
             except HubError as error:
                 form.add_error(form.asked, error.detail)
             else:
-                return _answer(request, reverse("admin:jobs_import_file", args=[job.number]))
+                fetched = job.status == JobStatus.FETCHING  # the job's page shows how far that is
+                page_name = "jobs_job_change" if fetched else "jobs_import_file"
+                return _answer(request, reverse(f"admin:{page_name}", args=[job.number]))
         if request.method == "POST" and _is_script(request):
             said = [text for texts in form.errors.values() for text in texts]
             return JsonResponse({"error": " ".join(str(text) for text in said)}, status=422)
@@ -204,10 +206,10 @@ class ImportStart:
             "user": request.user,
         }
         if given["source"] == ADDRESS:
-            return fetching.receive_from_url(url=given["url"], **common)
+            return fetching.order(url=given["url"], **common)
         if given["source"] == PLACE:
             place = selectors.location_of(organization, given["place"])
-            return fetching.receive_from_location(location=place, path=given["path"], **common)
+            return fetching.order(location=place, path=given["path"], **common)
         return uploads.receive(file=given[form.asked], **common)
 
     def import_place(self, request: HttpRequest) -> JsonResponse:

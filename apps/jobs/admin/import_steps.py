@@ -74,6 +74,8 @@ class ImportSteps(ImportStart, ImportCorrections):
             raise Http404(error.detail) from None
         if not job.is_import:
             raise Http404(f"There is no import “{number}”.")
+        if not job.file_path:
+            raise Http404(f"The file of {number} is not there yet.")
         return job
 
     def _render(

@@ -46,7 +46,8 @@ def possible(job: Job) -> set[str]:
         found.add("resume")
     if not job.is_complete:
         found.add("cancel")
-    if job.status in (JobStatus.FAILED, JobStatus.CANCELLED) and (not job.is_import or job.configured_at):
+    begun = not job.is_import or job.configured_at or not job.file_path
+    if job.status in (JobStatus.FAILED, JobStatus.CANCELLED) and begun:
         found.add("retry")
     until = control.undoable_until(job)
     written = job.created_count + job.updated_count + job.deleted_count + job.restored_count
@@ -100,6 +101,10 @@ def facts(job: Job) -> list[tuple[str, Any]]:
         found.append(("Ended", ago(job.completed_at)))
     if "undo" in possible(job) and (until := control.undoable_until(job)) is not None:
         found.append(("Can be undone", f"until {until:%Y-%m-%d %H:%M} UTC"))
+    if job.is_import and job.source is not None:
+        found.append(("Fetched from", f"{job.source}: {job.source_path}".rstrip(": ")))
+    if job.is_import and not job.file_path:
+        return found
     if job.is_import:
         found += [
             ("File", job.original_name),

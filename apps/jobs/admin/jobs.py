@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from apps.jobs import selectors
 from apps.jobs.admin.export_pages import ExportPages
 from apps.jobs.admin.import_steps import ImportSteps
+from apps.jobs.admin.job_deliveries import JobDeliveries
 from apps.jobs.admin.job_page import counts, facts, possible, state_of, told
 from apps.jobs.models import Job
 from apps.jobs.services import control, downloads
@@ -41,7 +42,7 @@ PREVIEW_UNDO_UP_TO = 20_000
 
 
 @admin.register(Job)
-class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
+class JobAdmin(ImportSteps, ExportPages, JobDeliveries, HubModelAdmin):
     scope_resource = "jobs"
     audit_name = "job"
     can_add = False
@@ -94,7 +95,7 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
 
     @admin.display(description="Rows")
     def how_far(self, obj: Job) -> SafeString | str:
-        if obj.status in (JobStatus.VALIDATING, JobStatus.PROCESSING, JobStatus.PAUSED):
+        if obj.is_working or obj.status == JobStatus.PAUSED:
             return progress_bar(self.progress_of(obj), self.progress_url(obj), compact=True)
         if not obj.processed_records:
             return f"{obj.total_records:,} in the file" if obj.is_import and obj.total_records else "–"
@@ -114,6 +115,11 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
         note = f"{obj.failed_records:,} rows left out so far" if obj.is_working and obj.failed_records else ""
         if obj.is_waiting:
             note = "Waiting for a worker."
+        if obj.status == JobStatus.FETCHING:
+            return Progress(
+                done=found["fetched_bytes"] // 1024, total=None, active=True, status=obj.status, unit="KB",
+                started_at=obj.created_at, finished_at=None, note=note,
+            )  # fmt: skip
         total = found["total_records"]
         checking = obj.status == JobStatus.VALIDATING
         return Progress(
@@ -133,6 +139,7 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("<str:object_id>/files/<str:kind>/", wrap(self.file_view), name="jobs_job_file"),
+            *self.delivery_urls(),
             *super().get_urls(),
         ]
 
@@ -179,10 +186,12 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
                 if job.is_import and job.status in (JobStatus.PENDING, JobStatus.VALIDATING)
                 else "",
                 "files": self._files(request, job),
+                "deliveries": self.deliveries_shown(request, job),
                 "groups": selectors.error_groups(job),
                 "chosen": chosen,
                 "errors": page,
-                "facts": facts(job) + self._link(request, job),
+                "facts": facts(job),
+                "link": self._link(request, job),
                 "mapping": json_block(job.field_mapping, title="Mapping") if job.field_mapping else "",
                 "history_url": self.object_url(job, "history"),
             },
@@ -196,6 +205,9 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
         if not job.is_import and self.has_export_permission(request):
             address = f"{reverse('admin:jobs_export_new')}?like={job.number}"
             found.append({"label": "Repeat", "icon": "repeat", "url": address, "post": ""})
+        if self.may_deliver(request, job):
+            address = reverse("admin:jobs_job_deliver", args=[job.number])
+            found.append({"label": "Deliver", "icon": "send", "url": address, "post": ""})
         labels = {
             "pause": ("Pause", "pause"),
             "resume": ("Go on", "play_arrow"),
@@ -214,16 +226,16 @@ class JobAdmin(ImportSteps, ExportPages, HubModelAdmin):
             if name in possible(job)
         ]
 
-    def _link(self, request: HttpRequest, job: Job) -> list[tuple[str, Any]]:
+    def _link(self, request: HttpRequest, job: Job) -> SafeString | str:
         """A link to the exported file for somebody who cannot sign in."""
         if job.is_import or job.status != JobStatus.COMPLETED or not allows(request, "records:read"):
-            return []
+            return ""
         try:
             token = downloads.link_token(downloads.output_of(job), request.actor)  # type: ignore[attr-defined]
         except HubError:
-            return []
+            return ""
         address = f"{reverse('export-download', args=[job.number])}?{urlencode({'token': token})}"
-        return [("Link for an hour", mono(request.build_absolute_uri(address), copy=True))]
+        return mono(request.build_absolute_uri(address), copy=True)
 
     def _files(self, request: HttpRequest, job: Job) -> list[dict[str, Any]]:
         if not allows(request, "records:read"):

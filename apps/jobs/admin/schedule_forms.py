@@ -16,27 +16,27 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from apps.jobs.models import FileLocation, JobSchedule
-from apps.jobs.schedule_statuses import DeliveryKind, LocationKind
-from apps.jobs.services import naming, schedules
+from apps.jobs.admin.delivery_forms import DeliveryFields, split_words
+from apps.jobs.models import ExportTemplate, JobSchedule
+from apps.jobs.schedule_statuses import DeliveryKind
+from apps.jobs.services import schedules
 from apps.jobs.statuses import EXPORTABLE_CHOICES, ImportMode
 from apps.kernel.admin import JSONFormField, MonoTextInput
 from apps.records.models import Dataset
-from apps.tenants.models import Organization
 
 UNITS = ((1, "minutes"), (60, "hours"), (1440, "days"))
 ON_ERROR = (("skip", "Leave wrong rows out, import the others"), ("stop", "Import nothing if a row is wrong"))
 
 
-def split_words(text: str) -> list[str]:
-    """What stands between commas, spaces and line ends."""
-    return [word for word in text.replace(",", " ").replace(";", " ").split() if word]
+class TemplateChoice(forms.ModelChoiceField):
+    """Export templates, which belong to datasets."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj.dataset.name}: {obj.name}"
 
 
-class ScheduleForm(forms.ModelForm):
+class ScheduleForm(DeliveryFields, forms.ModelForm):
     """When, what, from where or to where, and who hears of it."""
-
-    organization: Organization
 
     # Not `dataset`: forms that send a field of this name are taken for another thing by the theme.
     into = forms.ModelChoiceField(
@@ -57,6 +57,14 @@ class ScheduleForm(forms.ModelForm):
     on_error = forms.ChoiceField(
         label="Wrong rows", choices=ON_ERROR, required=False, widget=UnfoldAdminSelectWidget
     )
+    export_template = TemplateChoice(
+        label="As the template",
+        queryset=ExportTemplate.objects.none(),
+        required=False,
+        empty_label="none",
+        widget=UnfoldAdminSelectWidget,
+        help_text="Saved on the page of an export. Empty: what is chosen below.",
+    )
     format = forms.ChoiceField(choices=EXPORTABLE_CHOICES, required=False, widget=UnfoldAdminSelectWidget)
     columns = forms.CharField(
         required=False,
@@ -68,29 +76,6 @@ class ScheduleForm(forms.ModelForm):
         required=False, help_text='Only records that fit, such as {"status": "active"}. Empty: all.'
     )
     labels = forms.BooleanField(label="Labels as headers", required=False, widget=UnfoldBooleanSwitchWidget)
-    deliver_to = forms.ModelChoiceField(
-        label="To the place",
-        queryset=FileLocation.objects.none(),
-        required=False,
-        widget=UnfoldAdminSelectWidget,
-        empty_label="none",
-    )
-    deliver_path = forms.CharField(
-        label="As the file",
-        required=False,
-        max_length=500,
-        widget=MonoTextInput({"placeholder": naming.DEFAULT}),
-        help_text="Folders and name, with "
-        + ", ".join(f"{{{name}}} ({said})" for name, said in naming.PLACEHOLDERS.items())
-        + ".",
-    )
-    mail_to = forms.CharField(
-        label="By mail to",
-        required=False,
-        max_length=2000,
-        widget=UnfoldAdminTextInputWidget,
-        help_text="Addresses with commas between them. A large file comes as a link.",
-    )
     notify_on_error = forms.BooleanField(
         label="Mail when it fails", required=False, initial=True, widget=UnfoldBooleanSwitchWidget
     )
@@ -117,6 +102,7 @@ class ScheduleForm(forms.ModelForm):
         fields = (
             "name", "description", "job_type", "schedule_type", "run_at", "crontab",
             "max_failures", "source", "source_path", "pattern", "after_import", "move_to", "mapping",
+            "export_template",
         )  # fmt: skip
         widgets = {
             "description": UnfoldAdminTextareaWidget({"rows": 2}),
@@ -151,10 +137,13 @@ class ScheduleForm(forms.ModelForm):
             self.initial.setdefault("schedule_type", "interval")
         for name in ("run_at", "crontab"):
             self.fields[name].help_text = f"{self.fields[name].help_text} In the time zone {zone}.".strip()
-        places = FileLocation.objects.filter(organization=self.organization).order_by("name")
-        chooser = self.fields["deliver_to"]
-        assert isinstance(chooser, forms.ModelChoiceField)
-        chooser.queryset = places.exclude(kind=LocationKind.HTTPS)
+        self.offer_places()
+        templates = self.fields["export_template"]
+        assert isinstance(templates, forms.ModelChoiceField)
+        chosen = ExportTemplate.objects.filter(organization=self.organization).order_by("dataset", "name")
+        if not self.instance._state.adding:
+            chosen = chosen.filter(dataset=self.instance.dataset_id)
+        templates.queryset = chosen.select_related("dataset")
         datasets = self.fields["into"]
         assert isinstance(datasets, forms.ModelChoiceField)
         datasets.queryset = Dataset.objects.filter(organization=self.organization).order_by("name")
@@ -212,6 +201,7 @@ class ScheduleForm(forms.ModelForm):
         values["dataset"] = given["into"]
         job_type = given.get("job_type") or (schedule.job_type if schedule else "")
         if job_type == "import":
+            values["export_template"] = None
             kept = dict(schedule.import_settings) if schedule else {}
             stop = given["on_error"] == "stop"
             values["import_settings"] = {
@@ -243,14 +233,7 @@ class ScheduleForm(forms.ModelForm):
         return values
 
     def _destinations(self, schedule: JobSchedule | None) -> list[dict[str, Any]]:
-        given = self.cleaned_data
-        made: list[dict[str, Any]] = []
-        if given["deliver_to"] is not None:
-            path = given["deliver_path"].strip()
-            place = given["deliver_to"]
-            made.append({"kind": DeliveryKind.LOCATION, "location": place, "path": path, "recipients": []})
-        if mails := split_words(given["mail_to"]):
-            made.append({"kind": DeliveryKind.MAIL, "location": None, "path": "", "recipients": mails})
+        made = self.destinations()
         # The API may have given more than the form shows.
         shown = {DeliveryKind.LOCATION: 1, DeliveryKind.MAIL: 1}
         for row in schedules.described(schedule) if schedule else ():

@@ -17,6 +17,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 
 from apps.jobs import selectors
+from apps.jobs.admin.delivery_forms import field_of
 from apps.jobs.admin.schedule_forms import ScheduleForm
 from apps.jobs.models import JobSchedule, ScheduleRun
 from apps.jobs.schedule_statuses import ScheduleStatus
@@ -38,7 +39,7 @@ NEXT_RUNS = 5
 _WHEN = ("Name and time", ("name", "schedule_type", "run_at", ("interval_count", "interval_unit"), "crontab"))
 _IMPORT = ("Files", ("source", "source_path", "pattern", "after_import", "move_to"))
 _READ = ("How they are imported", ("mapping", "mode", "on_error"))
-_EXPORT = ("What is exported", ("format", "columns", "filters", "labels"))
+_EXPORT = ("What is exported", ("export_template", "format", "columns", "filters", "labels"))
 _TO = ("Where it is delivered", ("deliver_to", "deliver_path", "mail_to"))
 _TELL = (
     "Who hears of it",
@@ -52,7 +53,8 @@ _TELL = (
     ),
 )
 _OF_IMPORTS = ("source", "source_path", "pattern", "after_import", "mapping", "mode", "on_error")
-_OF_EXPORTS = ("format", "columns", "filters", "labels", "deliver_to", "deliver_path", "mail_to")
+_OF_EXPORTS = ("export_template", "deliver_to", "deliver_path", "mail_to")
+_BY_HAND = ("format", "columns", "filters", "labels")
 
 
 @admin.register(JobSchedule)
@@ -87,6 +89,7 @@ class JobScheduleAdmin(HubModelAdmin):
         **dict.fromkeys(_OF_IMPORTS, "job_type == 'import'"),
         "move_to": "job_type == 'import' && after_import == 'move'",
         **dict.fromkeys(_OF_EXPORTS, "job_type == 'export'"),
+        **dict.fromkeys(_BY_HAND, "job_type == 'export' && !export_template"),
     }
 
     class Media:
@@ -345,7 +348,6 @@ def _placed(error: InvalidInput) -> InvalidInput:
         where = one.pointer.strip("/")
         place = next((to for at, to in _PLACES.items() if where == at or where.startswith(f"{at}/")), "")
         if where.startswith("destinations/"):
-            last = where.rpartition("/")[2]
-            place = {"path": "deliver_path", "location": "deliver_to"}.get(last, "mail_to")
+            place = field_of(where)
         moved.append(FieldError(f"/{place or where.partition('/')[0]}", one.code, one.detail))
     return InvalidInput(error.detail, errors=moved, code=error.code)

@@ -10,10 +10,10 @@ from rest_framework.response import Response
 
 from apps.jobs import selectors
 from apps.jobs.formats.writers import EXPORT_TYPES, MIME_TYPES
-from apps.jobs.models import Job, JobArtifact
+from apps.jobs.models import ExportTemplate, FileLocation, Job, JobArtifact
 from apps.jobs.services import callbacks, downloads, exports
 from apps.kernel.api.views import HubAPIView
-from apps.kernel.errors import Forbidden
+from apps.kernel.errors import FieldError, Forbidden, InvalidInput, NotFound
 from apps.records.selectors import dataset_of
 
 
@@ -38,6 +38,33 @@ class Jobs:
         prefix = self.request.path.split("/import/")[0].split("/export")[0].split("/jobs")[0]
         return f"{prefix}/{path}"
 
+    def place_of(self, ref: str, pointer: str) -> FileLocation:
+        """A place of the organization by its public id. Raises InvalidInput at the pointer."""
+        try:
+            return selectors.location_of(self.organization, ref)
+        except NotFound as error:
+            wrong = [FieldError(pointer, "not_found", error.detail)]
+            raise InvalidInput(error.detail, errors=wrong) from None
+
+    def template_of(self, ref: str, pointer: str) -> ExportTemplate:
+        """An export template of the organization. Raises InvalidInput at the pointer."""
+        try:
+            return selectors.export_template_of(self.organization, ref)
+        except NotFound as error:
+            wrong = [FieldError(pointer, "not_found", error.detail)]
+            raise InvalidInput(error.detail, errors=wrong) from None
+
+    def destinations_of(self, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Destinations with the places that they name."""
+        if any(one.get("location") for one in given):
+            self.also_needs("locations:read")
+        return [
+            {**one, "location": self.place_of(one["location"], f"/destinations/{n}/location")}
+            if one.get("location")
+            else {**one, "location": None}
+            for n, one in enumerate(given)
+        ]
+
     def accepted(self, job: Job, serializer: type[Any], path: str) -> Response:
         return Response(serializer(job).data, status=202, headers={"Location": self.location(path)})
 
@@ -49,8 +76,16 @@ class JobView(Jobs, HubAPIView):
 def order_export(view: Any, values: dict[str, Any]) -> Job:
     view.also_needs("records:read")
     dataset = dataset_of(view.organization, values.pop("dataset"))
+    if ref := values.pop("template", ""):
+        template = view.template_of(ref, "/template")
+        if template.dataset_id != dataset.pk:
+            detail = "This template is of another dataset."
+            raise InvalidInput(detail, errors=[FieldError("/template", "invalid", detail)])
+        # What is said besides goes before what the template says.
+        values = {**template.options, **{n: v for n, v in values.items() if n in view.request.data}}
     if values.get("notifications"):
         values["notifications"] = callbacks.settled(view.organization, values["notifications"], view.actor)
+    values["destinations"] = view.destinations_of(values.get("destinations", []))
     return exports.create(organization=view.organization, dataset=dataset, actor=view.actor, **values)
 
 

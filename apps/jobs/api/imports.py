@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http import HttpResponse
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
@@ -13,23 +11,22 @@ from apps.jobs import selectors
 from apps.jobs.api.base import FILES, Jobs, JobView
 from apps.jobs.api.serializers import (
     ExecuteSerializer,
+    FetchSerializer,
     ImportSerializer,
+    ImportStatusSerializer,
     JobSerializer,
     StatusSerializer,
     UploadedSerializer,
     UploadSerializer,
+    proposal_of,
     settings_of,
 )
 from apps.jobs.formats.writers import MIME_TYPES
 from apps.jobs.models import Job
-from apps.jobs.selectors import location_of
 from apps.jobs.services import callbacks, fetching, imports, templates, uploads
 from apps.jobs.statuses import WRITABLE, JobType
-from apps.kernel.api.parsers import HubJSONParser
 from apps.kernel.api.views import Parameter
 from apps.kernel.errors import NotFound
-from apps.records.mapping import pipe_to_text
-from apps.records.models import Dataset
 from apps.records.selectors import dataset_of
 
 
@@ -37,18 +34,18 @@ class ImportUploadView(JobView):
     scopes = {"post": "jobs:write"}
     inputs = {"post": UploadSerializer}
     outputs = {"post": (201, UploadedSerializer)}
-    parser_classes = [MultiPartParser, HubJSONParser]
+    parser_classes = [MultiPartParser]
     streams_body = True
 
     def post(self, request: Request) -> Response:
-        """Upload a file to import, or have it fetched
+        """Upload a file to import
 
-        As a multipart form with `file`, or as JSON with `url`, or with `location` and `path`. Stored and
-        judged at once: the answer shows how the file is read, its first rows, and a mapping to begin with.
-        Nothing is imported before `import/execute`.
+        Stored and judged at once: the answer shows how the file is read, its first rows, and a mapping to
+        begin with. Nothing is imported before `import/execute`.
         """
         values = self.validated(UploadSerializer)
-        job = self._received(values, dataset_of(self.organization, values["dataset"]))
+        dataset = dataset_of(self.organization, values.pop("dataset"))
+        job = uploads.receive(organization=self.organization, dataset=dataset, actor=self.actor, **values)
         earlier = selectors.same_file(job)
         data = {
             **JobSerializer(job).data,
@@ -58,40 +55,26 @@ class ImportUploadView(JobView):
         }
         return Response(data, status=201, headers={"Location": self.location(f"jobs/{job.number}")})
 
-    def _received(self, values: dict[str, Any], dataset: Dataset) -> Job:
-        common: dict[str, Any] = {
-            "organization": self.organization,
-            "dataset": dataset,
-            "actor": self.actor,
-            "name": values["name"],
-        }
-        if "file" in values:
-            return uploads.receive(file=values["file"], **common)
-        if "url" in values:
-            return fetching.receive_from_url(url=values["url"], **common)
-        self.also_needs("locations:read")
-        place = location_of(self.organization, values["location"])
-        return fetching.receive_from_location(location=place, path=values.get("path", ""), **common)
 
+class ImportFetchView(JobView):
+    scopes = {"post": "jobs:write"}
+    inputs = {"post": FetchSerializer}
+    outputs = {"post": (202, JobSerializer)}
 
-def proposal_of(job: Job) -> dict[str, Any]:
-    proposal = imports.propose(job=job)
-    return {
-        "how": proposal.how,
-        "mapping": proposal.spec.to_dict(),
-        "columns": [
-            {
-                "column": column.column,
-                "target": column.target,
-                "confidence": column.confidence,
-                "how": column.how,
-                "transforms": pipe_to_text(column.transforms),
-                "fitting": column.fitting,
-                "ambiguous": list(column.ambiguous),
-            }
-            for column in proposal.columns
-        ],
-    }
+    def post(self, request: Request) -> Response:
+        """Have a file to import fetched
+
+        From a `url`, or from a `location` (which needs the scope `locations:read`) and a `path`. A worker
+        brings it; `import/{id}/status` tells how far that is, and then what was found in it, as an upload
+        does. Nothing is imported before `import/execute`.
+        """
+        values = self.validated(FetchSerializer)
+        dataset = dataset_of(self.organization, values.pop("dataset"))
+        if ref := values.pop("location", ""):
+            self.also_needs("locations:read")
+            values["location"] = self.place_of(ref, "/location")
+        job = fetching.order(organization=self.organization, dataset=dataset, actor=self.actor, **values)
+        return self.accepted(job, JobSerializer, f"import/{job.number}/status")
 
 
 class _ImportStep(JobView):
@@ -159,13 +142,13 @@ class ImportExecuteView(_ImportStep):
 
 class ImportStatusView(JobView):
     scopes = {"get": "jobs:read"}
-    outputs = {"get": StatusSerializer}
-    serializer_class = StatusSerializer
+    outputs = {"get": ImportStatusSerializer}
+    serializer_class = ImportStatusSerializer
     sparse = False
 
     def get(self, request: Request, id: str) -> Response:
         """Get the status of an import"""
-        return Response(StatusSerializer(import_of(self, id)).data)
+        return Response(ImportStatusSerializer(import_of(self, id)).data)
 
 
 class ImportTemplateView(JobView):

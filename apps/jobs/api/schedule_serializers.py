@@ -1,4 +1,4 @@
-"""Schedules, places and deliveries on the wire."""
+"""Schedules and places on the wire."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Any
 from django.utils import timezone
 from rest_framework import serializers
 
+from apps.jobs.api.delivery_serializers import DestinationSerializer
 from apps.jobs.api.serializers import (
     ExportSerializer,
     NotificationsSerializer,
     OptionsSerializer,
     SettingsSerializer,
 )
-from apps.jobs.models import FetchedFile, FileLocation, JobDelivery, JobSchedule, ScheduleRun
+from apps.jobs.models import FetchedFile, FileLocation, JobSchedule, ScheduleRun
 from apps.jobs.schedule_statuses import (
     AfterImport,
-    DeliveryKind,
-    DeliveryStatus,
     Disposal,
     FetchedStatus,
     LocationKind,
@@ -27,7 +26,6 @@ from apps.jobs.schedule_statuses import (
     ScheduleStatus,
     ScheduleType,
 )
-from apps.jobs.services import naming
 from apps.jobs.statuses import JobStatus, JobType
 from apps.kernel.api.serializers import PublicIdField, StrictSerializer
 
@@ -139,6 +137,7 @@ class ImportSettingsSerializer(SettingsSerializer):
 
     name = None  # type: ignore[assignment]
     description = None  # type: ignore[assignment]
+    template = None
     notifications = None  # type: ignore[assignment]
 
 
@@ -148,26 +147,9 @@ class ExportOptionsSerializer(ExportSerializer):
     password = None  # type: ignore[assignment]
     dataset = None  # type: ignore[assignment]
     name = None  # type: ignore[assignment]
+    description = None  # type: ignore[assignment]
     notifications = None  # type: ignore[assignment]
-
-
-class DestinationSerializer(StrictSerializer):
-    """Where an exported file is brought: to a place, or by mail."""
-
-    kind = serializers.ChoiceField(
-        [(kind.value, kind.label) for kind in (DeliveryKind.LOCATION, DeliveryKind.MAIL)]
-    )
-    location = PublicIdField(required=False, help_text="Of a place.")
-    path = serializers.CharField(
-        max_length=500,
-        required=False,
-        allow_blank=True,
-        default="",
-        help_text=f"With {', '.join(f'{{{name}}}' for name in naming.PLACEHOLDERS)}; else {naming.DEFAULT}.",
-    )
-    recipients = serializers.ListField(
-        child=serializers.EmailField(), max_length=20, required=False, default=list, help_text="Of a mail."
-    )
+    destinations = None  # type: ignore[assignment]
 
 
 class ScheduleChangeSerializer(StrictSerializer):
@@ -210,6 +192,9 @@ class ScheduleChangeSerializer(StrictSerializer):
     )
     import_settings = ImportSettingsSerializer(required=False)
     export_options = ExportOptionsSerializer(required=False)
+    export_template = PublicIdField(
+        required=False, allow_null=True, help_text="Export: a saved template in the place of the options."
+    )
     destinations = DestinationSerializer(many=True, required=False)
     notifications = NotificationsSerializer(required=False)
 
@@ -254,6 +239,7 @@ class ScheduleSerializer(serializers.Serializer[JobSchedule]):
     mapping = serializers.CharField(source="mapping.public_id", default=None, allow_null=True)
     import_settings = serializers.JSONField()
     export_options = serializers.JSONField()
+    export_template = serializers.CharField(source="export_template.public_id", default=None, allow_null=True)
     destinations = serializers.SerializerMethodField()
     notifications = serializers.JSONField()
     created_by = serializers.CharField()
@@ -316,22 +302,4 @@ class FetchedFileSerializer(serializers.Serializer[FetchedFile]):
     job = serializers.CharField(source="job.number", default=None, allow_null=True)
     disposal = serializers.ChoiceField(Disposal.choices)
     disposal_error = serializers.CharField()
-    created_at = serializers.DateTimeField()
-
-
-class JobDeliverySerializer(serializers.Serializer[JobDelivery]):
-    """What is owed for a job: its file to a place or by mail, or a notice."""
-
-    id = serializers.CharField(source="public_id", read_only=True)
-    job = serializers.CharField(source="job.number", default=None, allow_null=True)
-    schedule = serializers.CharField(source="run.schedule.number", default=None, allow_null=True)
-    kind = serializers.ChoiceField(DeliveryKind.choices)
-    location = serializers.CharField(source="location.public_id", default=None, allow_null=True)
-    path = serializers.CharField()
-    recipients = serializers.ListField(child=serializers.CharField())
-    status = serializers.ChoiceField(DeliveryStatus.choices)
-    attempts = serializers.IntegerField()
-    next_attempt_at = serializers.DateTimeField(allow_null=True)
-    last_error = serializers.CharField()
-    delivered_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()

@@ -1,4 +1,4 @@
-"""`/job-schedules` and `/job-deliveries`."""
+"""`/job-schedules`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rest_framework.response import Response
 from apps.jobs import selectors
 from apps.jobs.api import schedule_serializers as wire
 from apps.jobs.api.base import Jobs
-from apps.jobs.models import JobDelivery, JobSchedule
-from apps.jobs.schedule_statuses import DeliveryStatus, RunStatus, ScheduleStatus
-from apps.jobs.services import deliveries, schedules
+from apps.jobs.models import JobSchedule
+from apps.jobs.schedule_statuses import RunStatus, ScheduleStatus
+from apps.jobs.services import schedules
 from apps.jobs.statuses import JobType
 from apps.kernel.api import etag
 from apps.kernel.api.keyset import Order
 from apps.kernel.api.views import HubViewSet, Parameter, paged
-from apps.kernel.errors import FieldError, InvalidInput, NotFound
+from apps.kernel.errors import FieldError, InvalidInput
 from apps.records.models import Mapping
 from apps.records.selectors import dataset_of
 
@@ -160,56 +160,25 @@ class JobScheduleViewSet(Jobs, HubViewSet):  # type: ignore[misc]
         """It acts for its maker, who must be allowed to do so directly."""
         self.also_needs("jobs:write")
         self.also_needs("records:write" if job_type == JobType.IMPORT else "records:read")
-        if values.get("source") or values.get("destinations"):
+        if values.get("source"):
             self.also_needs("locations:read")
 
     def _given(self, values: dict[str, Any]) -> dict[str, Any]:
         """Names of places and mappings, resolved within the organization."""
         if values.get("source"):
-            values["source"] = self._place(values["source"], "/source")
+            values["source"] = self.place_of(values["source"], "/source")
+        if values.get("export_template"):
+            values["export_template"] = self.template_of(values["export_template"], "/export_template")
         if values.get("mapping"):
             pk = Mapping.parse_public_id(values["mapping"])
             mapping = Mapping.objects.filter(organization=self.organization, pk=pk).first() if pk else None
             if mapping is None:
                 raise _missing("/mapping", f"There is no mapping “{values['mapping'][:60]}”.")
             values["mapping"] = mapping
-        for n, given in enumerate(values.get("destinations", ())):
-            if given.get("location"):
-                given["location"] = self._place(given["location"], f"/destinations/{n}/location")
-            else:
-                given["location"] = None
+        if "destinations" in values:
+            values["destinations"] = self.destinations_of(values["destinations"])
         return values
-
-    def _place(self, ref: str, pointer: str) -> Any:
-        try:
-            return selectors.location_of(self.organization, ref)
-        except NotFound as error:
-            raise _missing(pointer, error.detail) from None
 
 
 def _missing(pointer: str, detail: str) -> InvalidInput:
     return InvalidInput(detail, errors=[FieldError(pointer, "not_found", detail)])
-
-
-class JobDeliveryViewSet(HubViewSet):
-    """What is owed for finished jobs."""
-
-    model = JobDelivery
-    serializer_class = wire.JobDeliverySerializer
-    scopes = {"list": "jobs:read", "retrieve": "jobs:read", "retry": "jobs:write"}
-    outputs = {"retry": (202, wire.JobDeliverySerializer)}
-    query_parameters = {
-        "list": [
-            Parameter("job", "The job's number.", column="job__number"),
-            Parameter("status", "Only in this state.", choices=tuple(DeliveryStatus.values), column="status"),
-        ]
-    }
-
-    def get_queryset(self) -> QuerySet[JobDelivery]:
-        return selectors.deliveries_of(self.organization)
-
-    @action(detail=True, methods=["post"])
-    def retry(self, request: Request, id: str) -> Response:
-        """Try a failed delivery again"""
-        row = deliveries.retry(delivery=self.get_object(), actor=self.actor)
-        return Response(self.represent(row), status=202)

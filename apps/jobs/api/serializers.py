@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers
 
 from apps.jobs import selectors
+from apps.jobs.api.delivery_serializers import DestinationSerializer
 from apps.jobs.formats.out_csv import ENCODINGS
 from apps.jobs.models import Cause, Correction, Job, JobError
+from apps.jobs.services import imports
 from apps.jobs.services.exports import MAX_PASSWORD
 from apps.jobs.services.imports import MAX_BATCH, Settings
 from apps.jobs.statuses import (
@@ -23,27 +26,35 @@ from apps.jobs.statuses import (
     Severity,
 )
 from apps.kernel.api.serializers import PublicIdField, StrictSerializer
+from apps.records.mapping import pipe_to_text
 
 
 class UploadSerializer(StrictSerializer):
-    """The file (as a multipart form), or where it is fetched from; and the dataset that it is for."""
+    """The file, as a multipart form, and the dataset that it is for."""
 
-    file = serializers.FileField(
-        help_text="In any format that can be imported.", allow_empty_file=True, required=False
-    )
-    url = serializers.CharField(
-        max_length=2000, required=False, help_text="Instead: an address that answers with the file."
-    )
-    location = PublicIdField(required=False, help_text="Instead: a place, and the file's path there.")
-    path = serializers.CharField(max_length=500, required=False)
+    file = serializers.FileField(help_text="In any format that can be imported.", allow_empty_file=True)
     dataset = serializers.CharField(max_length=60, help_text="The dataset's slug, such as `clients`.")
     name = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    description = serializers.CharField(max_length=2000, required=False, allow_blank=True, default="")
+
+
+class FetchSerializer(StrictSerializer):
+    """Where a file is fetched from, and the dataset that it is for."""
+
+    url = serializers.CharField(
+        max_length=2000, required=False, help_text="An address that answers with the file."
+    )
+    location = PublicIdField(required=False, help_text="Instead: a place, and the file's path there.")
+    path = serializers.CharField(max_length=500, required=False, default="")
+    dataset = serializers.CharField(max_length=60, help_text="The dataset's slug, such as `clients`.")
+    name = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    description = serializers.CharField(max_length=2000, required=False, allow_blank=True, default="")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        given = [name for name in ("file", "url", "location") if name in attrs]
+        given = [name for name in ("url", "location") if name in attrs]
         if len(given) != 1:
-            detail = "Give either a file, a url, or a location and a path."
-            raise serializers.ValidationError({given[1] if given else "file": [detail]}, code="required")
+            detail = "Give either a url, or a location and a path."
+            raise serializers.ValidationError({given[1] if given else "url": [detail]}, code="required")
         return attrs
 
 
@@ -176,6 +187,9 @@ class ExportSerializer(StrictSerializer):
 
     dataset = serializers.CharField(max_length=60, help_text="The dataset's slug.")
     format = serializers.ChoiceField(EXPORTABLE_CHOICES, default=FileType.CSV)
+    template = PublicIdField(
+        required=False, help_text="A saved one; what is given besides goes before what it says."
+    )
     filters = serializers.DictField(
         child=serializers.CharField(max_length=500, allow_blank=True),
         required=False,
@@ -254,7 +268,11 @@ class ExportSerializer(StrictSerializer):
         help_text="Makes the file a ZIP with AES-256. Kept until the file is written, never shown.",
     )
     name = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    description = serializers.CharField(max_length=2000, required=False, allow_blank=True, default="")
     notifications = NotificationsSerializer(required=False)
+    destinations = DestinationSerializer(
+        many=True, required=False, help_text="Where the file is brought when it is there."
+    )
 
 
 class NewJobSerializer(ExportSerializer):
@@ -325,6 +343,9 @@ class ProgressSerializer(serializers.Serializer[Any]):
     started_at = serializers.DateTimeField(allow_null=True)
     completed_at = serializers.DateTimeField(allow_null=True)
     processing_time = serializers.FloatField()
+    fetched_bytes = serializers.IntegerField(
+        required=False, help_text="While its file is fetched: how much is there."
+    )
 
 
 class ResultsSerializer(serializers.Serializer[Job]):
@@ -339,6 +360,26 @@ class ResultsSerializer(serializers.Serializer[Job]):
     skipped_count = serializers.IntegerField()
     duplicate_count = serializers.IntegerField()
     success_rate = serializers.FloatField(allow_null=True)
+
+
+class SchedulingSerializer(serializers.Serializer[Job]):
+    """When the job runs by itself: once at a time, or because of a schedule."""
+
+    is_scheduled = serializers.BooleanField()
+    schedule = serializers.CharField(source="run.schedule.number", default=None, allow_null=True)
+    schedule_type = serializers.CharField(source="run.schedule.schedule_type", default="")
+    recurring_pattern = serializers.CharField(
+        source="run.schedule.pattern_text", default="", help_text="A crontab, or `every 2 hours`."
+    )
+    scheduled_at = serializers.DateTimeField(allow_null=True)
+    next_run_at = serializers.SerializerMethodField()
+    last_run_at = serializers.DateTimeField(
+        source="run.schedule.last_run_at", default=None, allow_null=True, help_text="Of the schedule."
+    )
+
+    def get_next_run_at(self, job: Job) -> datetime | None:
+        """Of the job itself while it waits, else of its schedule."""
+        return job.next_run_at or (job.run.schedule.next_run_at if job.run else None)
 
 
 class StatusSerializer(serializers.Serializer[Job]):
@@ -358,6 +399,10 @@ class StatusSerializer(serializers.Serializer[Job]):
     )
     checked_at = serializers.DateTimeField(allow_null=True)
     summary = serializers.JSONField()
+    duration = serializers.SerializerMethodField(help_text="Seconds from start to end, or to now.")
+
+    def get_duration(self, job: Job) -> float | None:
+        return None if job.duration is None else round(job.duration.total_seconds(), 3)
 
     def get_progress(self, job: Job) -> dict[str, Any]:
         return selectors.progress_of(job)
@@ -375,6 +420,7 @@ class JobSerializer(StatusSerializer):
     filters = serializers.JSONField()
     export_settings = serializers.JSONField()
     notifications = serializers.JSONField()
+    scheduling = SchedulingSerializer(source="*")
     output = serializers.SerializerMethodField()
     created_by = serializers.CharField(source="actor_label")
     undone_at = serializers.DateTimeField(allow_null=True)
@@ -399,6 +445,48 @@ class JobSerializer(StatusSerializer):
         return None
 
 
+class ImportStatusSerializer(StatusSerializer):
+    """Where an import stands; while it waits to be configured, also what was found in its file."""
+
+    preview = serializers.SerializerMethodField(
+        help_text="Columns, first rows, and what was noticed; null while there is nothing to decide."
+    )
+    proposal = serializers.SerializerMethodField(
+        help_text="A mapping to begin with, and how sure each column is; null likewise."
+    )
+
+    def get_preview(self, job: Job) -> dict[str, Any] | None:
+        return job.preview if _is_open(job) else None
+
+    def get_proposal(self, job: Job) -> dict[str, Any] | None:
+        return proposal_of(job) if _is_open(job) else None
+
+
+def _is_open(job: Job) -> bool:
+    return job.status == JobStatus.PENDING and job.configured_at is None
+
+
+def proposal_of(job: Job) -> dict[str, Any]:
+    """What the columns of an import probably mean."""
+    proposal = imports.propose(job=job)
+    return {
+        "how": proposal.how,
+        "mapping": proposal.spec.to_dict(),
+        "columns": [
+            {
+                "column": column.column,
+                "target": column.target,
+                "confidence": column.confidence,
+                "how": column.how,
+                "transforms": pipe_to_text(column.transforms),
+                "fitting": column.fitting,
+                "ambiguous": list(column.ambiguous),
+            }
+            for column in proposal.columns
+        ],
+    }
+
+
 class UploadedSerializer(JobSerializer):
     """An import that was just uploaded: how its file looks, and what its columns probably mean."""
 
@@ -407,6 +495,21 @@ class UploadedSerializer(JobSerializer):
     same_file_as = serializers.CharField(
         allow_null=True, help_text="The latest job that imported exactly this file into the dataset before."
     )
+
+
+class JobStatisticsSerializer(serializers.Serializer[Any]):
+    """The organization's jobs, counted, and the rows that they moved."""
+
+    total = serializers.IntegerField()
+    active = serializers.IntegerField(help_text="Checking, processing or paused.")
+    finished = serializers.IntegerField()
+    imports = serializers.IntegerField()
+    exports = serializers.IntegerField()
+    by_status = serializers.DictField(child=serializers.IntegerField())
+    processed_records = serializers.IntegerField()
+    successful_records = serializers.IntegerField()
+    failed_records = serializers.IntegerField()
+    success_rate = serializers.FloatField(allow_null=True, help_text="Percent of the processed rows.")
 
 
 class ErrorSerializer(serializers.Serializer[JobError]):

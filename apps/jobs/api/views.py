@@ -16,6 +16,7 @@ from apps.jobs.api.serializers import (
     CancelSerializer,
     ErrorSerializer,
     JobSerializer,
+    JobStatisticsSerializer,
     NewJobSerializer,
     StartSerializer,
     UndoneSerializer,
@@ -44,6 +45,7 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
         "undo": "jobs:write",
         "errors": "jobs:read",
         "errors_file": "jobs:read",
+        "statistics": "jobs:read",
     }
     inputs = {
         "create": NewJobSerializer,
@@ -59,6 +61,7 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
         "retry": (202, JobSerializer),
         "undo": UndoneSerializer,
         "errors": ErrorSerializer,
+        "statistics": JobStatisticsSerializer,
     }
     query_parameters = {
         "list": [
@@ -165,6 +168,11 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
                 "conflicts": conflicts,
             }
         )
+
+    @action(detail=False, methods=["get"])
+    def statistics(self, request: Request) -> Response:
+        """Count jobs and the rows that they moved"""
+        return Response(JobStatisticsSerializer(selectors.statistics_of(self.organization)).data)
 
     @action(detail=True, methods=["get"])
     @paged

@@ -1,5 +1,6 @@
 from apps.jobs.models.corrections import Cause, Correction
 from apps.jobs.models.deliveries import JobDelivery
+from apps.jobs.models.export_templates import ExportTemplate
 from apps.jobs.models.files import JobArtifact, RememberedMapping
 from apps.jobs.models.jobs import Job
 from apps.jobs.models.locations import FileLocation
@@ -14,6 +15,7 @@ from apps.jobs.models.schedules import (
 __all__ = [
     "Cause",
     "Correction",
+    "ExportTemplate",
     "FetchedFile",
     "FileLocation",
     "Job",

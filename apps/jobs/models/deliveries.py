@@ -15,7 +15,10 @@ from apps.kernel.models import TimeOrdered
 
 
 class JobDelivery(TimeOrdered, Leased):
-    """One thing owed for a job, or a notice about a run without one; it waits until `next_attempt_at`."""
+    """One thing owed for a job, or a notice about a run without one; it waits until `next_attempt_at`.
+
+    While it waits without a time, the file is not there yet, and `path` is the pattern of its name.
+    """
 
     PREFIX = "jdl"
 
@@ -64,5 +67,5 @@ class JobDelivery(TimeOrdered, Leased):
     def to(self) -> str:
         """Where it goes, for people."""
         if self.kind == DeliveryKind.LOCATION:
-            return f"{self.location or 'a place that was deleted'}: {self.path}"
+            return f"{self.location or 'a place that was deleted'}: {self.path}".rstrip(": ")
         return ", ".join(str(address) for address in self.recipients)

@@ -42,6 +42,15 @@ class Job(TimeOrdered, Stamped, Leased):
         max_length=500, blank=True, help_text="Why it failed, stopped or was cancelled."
     )
 
+    # Where the file of an import is fetched from, if it is not uploaded.
+    source = models.ForeignKey(
+        "jobs.FileLocation", on_delete=models.SET_NULL, related_name="+", null=True, blank=True
+    )
+    source_path = models.CharField(max_length=500, blank=True, help_text="Below the place's folder.")
+    source_url = EncryptedTextField(
+        null=True, blank=True, help_text="May hold a token; forgotten when the file is there."
+    )
+
     # The file of an import. What is empty is found out from the file.
     filename = models.CharField(max_length=255, blank=True, help_text="The name under which it is stored.")
     original_name = models.CharField(max_length=255, blank=True)
@@ -141,6 +150,9 @@ class Job(TimeOrdered, Stamped, Leased):
         "records.Origin", on_delete=models.SET_NULL, related_name="+", null=True, blank=True
     )
     undone_at = models.DateTimeField(null=True, blank=True)
+    files_tidied_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When its folder was found to hold what rows name."
+    )
 
     # Exports.
     filters = models.JSONField(default=dict, blank=True)
@@ -191,6 +203,9 @@ class Job(TimeOrdered, Stamped, Leased):
                 fields=["lease_until"],
                 name="job_due",
                 condition=models.Q(status__in=[s.value for s in WORKING]),
+            ),
+            models.Index(
+                fields=["updated_at"], name="job_untidied", condition=models.Q(files_tidied_at__isnull=True)
             ),
             models.Index(
                 fields=["next_run_at"], name="job_next_run", condition=models.Q(next_run_at__isnull=False)

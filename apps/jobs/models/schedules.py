@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import ClassVar
+from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.db.models import Q
@@ -78,6 +79,14 @@ class JobSchedule(TimeOrdered, Stamped):
 
     # Exports: what is exported and how.
     export_options = models.JSONField(default=dict, blank=True)
+    export_template = models.ForeignKey(
+        "jobs.ExportTemplate",
+        on_delete=models.PROTECT,
+        related_name="schedules",
+        null=True,
+        blank=True,
+        help_text="In the place of the options, as it is when the schedule runs.",
+    )
 
     notifications = models.JSONField(default=dict, blank=True)
     created_by = models.CharField(max_length=200, blank=True)
@@ -121,12 +130,18 @@ class JobSchedule(TimeOrdered, Stamped):
     @property
     def schedule_text(self) -> str:
         """When it runs, for people."""
+        if self.schedule_type != ScheduleType.ONCE:
+            return self.pattern_text
+        when = self.run_at.astimezone(ZoneInfo(self.organization.timezone)) if self.run_at else None
+        return f"once, {when:%Y-%m-%d %H:%M}" if when else "once"
+
+    @property
+    def pattern_text(self) -> str:
+        """How it repeats: a crontab, or `every 2 hours`; empty for once."""
         if self.schedule_type == ScheduleType.CRON:
             return self.crontab
-        if self.schedule_type == ScheduleType.ONCE:
-            return "once"
         for unit, minutes in (("day", 1440), ("hour", 60), ("minute", 1)):
-            if self.interval_minutes % minutes == 0:
+            if self.interval_minutes and self.interval_minutes % minutes == 0:
                 count = self.interval_minutes // minutes
                 return f"every {unit}" if count == 1 else f"every {count} {unit}s"
         return ""

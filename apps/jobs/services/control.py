@@ -15,7 +15,7 @@ from django.utils import timezone
 from apps.audit.services import entries
 from apps.jobs.errors import NotReady
 from apps.jobs.models import Job
-from apps.jobs.services import live, run_closing, runs
+from apps.jobs.services import fetching, live, run_closing, runs
 from apps.jobs.statuses import JOB_TRANSITIONS, JobStatus
 from apps.kernel.background import enqueue
 from apps.kernel.errors import RaceLost
@@ -28,7 +28,8 @@ from apps.tenants.principals import Actor
 
 def set_off(job: Job, **also: Any) -> None:
     """Hand a job to the workers: its status makes it due, the bell only hurries them."""
-    move(job, JobStatus.PROCESSING, JOB_TRANSITIONS, attempts=0, next_run_at=None, **also)
+    also = {"attempts": 0, "next_run_at": None, "files_tidied_at": None, **also}
+    move(job, JobStatus.PROCESSING, JOB_TRANSITIONS, **also)
     enqueue("jobs.run", str(job.pk), queue="jobs")
 
 
@@ -96,6 +97,10 @@ def retry(*, job: Job, actor: Actor, confirm_deletions: bool = False) -> Job:
         raise RaceLost(
             f"{job.number} is {job.get_status_display().lower()}; only failed or cancelled jobs are retried."
         )
+    if job.is_import and not job.file_path:
+        fetching.again(job)
+        _audit(job, actor, "retried", before)
+        return job
     if job.is_import and job.configured_at is None:
         raise NotReady(f"The columns of {job.number} are not matched yet.")
     if job.export_settings.get("has_password") and not job.export_password:

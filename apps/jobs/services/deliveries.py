@@ -20,11 +20,12 @@ from apps.jobs import events
 from apps.jobs.models import Job, JobArtifact, JobDelivery, JobSchedule, ScheduleRun
 from apps.jobs.places import open_place
 from apps.jobs.schedule_statuses import DELIVERY_TRANSITIONS, DeliveryKind, DeliveryStatus
-from apps.jobs.services import downloads, naming, notices, storage
+from apps.jobs.services import downloads, notices, storage
+from apps.jobs.services.destinations import Destinations, fall_due, problems, promised
 from apps.jobs.services.locations import target_of
 from apps.jobs.statuses import ArtifactKind, JobStatus
 from apps.kernel.background import enqueue
-from apps.kernel.errors import HubError, NotFound
+from apps.kernel.errors import HubError, InvalidInput, NotFound
 from apps.kernel.leases import Heartbeat, LeaseLost, claim, fenced_update, free, owner_name, release
 from apps.kernel.redaction import redact_text
 from apps.kernel.states import move
@@ -39,7 +40,6 @@ RETRIES = (30, 120, 600, 3600, 4 * 3600)
 ATTACHED_BYTES = 10 * 2**20
 """A larger file is not attached: the mail has a link that opens it for a week."""
 LINK_SECONDS = 7 * 24 * 3600
-HOOK_SECONDS = 24 * 3600
 
 
 def owe(job: Job) -> None:
@@ -49,8 +49,7 @@ def owe(job: Job) -> None:
     owed: list[JobDelivery] = []
     output = JobArtifact.objects.filter(job=job, kind=ArtifactKind.OUTPUT).first()
     if completed and output is not None:
-        if job.run is not None:
-            owed += _to_destinations(job, output, job.run.schedule)
+        _fall_due(job, output)
         if asked.get("webhook"):
             _tell_of_file(job, output)
     recipients = asked.get("notify_emails") or []
@@ -63,28 +62,49 @@ def owe(job: Job) -> None:
     _write(owed)
 
 
-def _to_destinations(job: Job, output: JobArtifact, schedule: JobSchedule) -> list[JobDelivery]:
-    return [
-        JobDelivery(
+def order(*, job: Job, destinations: Destinations, actor: Actor) -> list[JobDelivery]:
+    """Bring the file of a finished export somewhere now.
+
+    Raises InvalidInput with a pointer per field, NotReady before the file is there, NotFound after its time.
+    """
+    if wrong := problems(job.organization, destinations):
+        raise InvalidInput(wrong[0].detail, errors=wrong)
+    output = downloads.output_of(job)
+    owed = promised(job, destinations)
+    for row in owed:
+        fall_due(row, job, output)
+    with transaction.atomic():
+        _write(owed)
+        entries.record(
             organization=job.organization,
-            job=job,
-            kind=row.kind,
-            location=row.location,
-            path=naming.path_of(row.path, job, output) if row.location_id else "",
-            recipients=row.recipients,
+            actor=actor,
+            action="job.delivery_ordered",
+            target=job,
+            changes={"to": [None, [row.to for row in owed]]},
         )
-        for row in schedule.destinations.select_related("location").all()
-    ]
+    return owed
+
+
+def _fall_due(job: Job, output: JobArtifact) -> None:
+    """What was ordered with the export is due now that its file is there."""
+    promised_rows = JobDelivery.objects.filter(
+        job=job, status=DeliveryStatus.WAITING, next_attempt_at=None
+    ).select_related("location")
+    for row in promised_rows:
+        fall_due(row, job, output)
+        row.save(update_fields=["path", "next_attempt_at"])
+        enqueue(TASK, str(row.pk), queue="jobs")
 
 
 def _tell_of_file(job: Job, output: JobArtifact) -> None:
-    """An event with a link to the file, for the one address that was named."""
-    link = notices.link(output, HOOK_SECONDS)
-    expires = timezone.now() + timedelta(seconds=HOOK_SECONDS)
+    """An event with the file's address, for the one endpoint that was named.
+
+    Events are read by many and kept for long: the address opens the file to a key, not to whoever has it.
+    """
     outbox.publish(
         organization=job.organization,
         type="export.completed",
-        data=events.data_of_export(job, output, link, expires),
+        data=events.data_of_export(job, output, notices.address(job)),
         subject=job.number,
     )
 

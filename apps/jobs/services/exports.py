@@ -10,8 +10,9 @@ from django.db import transaction
 from apps.audit.services import entries
 from apps.jobs.formats.out_csv import ENCODINGS
 from apps.jobs.formats.outputs_by_format import OUTPUTS
-from apps.jobs.models import Job
+from apps.jobs.models import Job, JobDelivery
 from apps.jobs.services.control import set_off
+from apps.jobs.services.destinations import Destinations, problems, promised
 from apps.jobs.services.export_columns import problems_of
 from apps.jobs.statuses import EXPORTABLE, Compression, FileType, JobType
 from apps.kernel.errors import FieldError, InvalidInput
@@ -53,23 +54,29 @@ def create(
     search: str = "",
     password: str = "",
     name: str = "",
+    description: str = "",
     notifications: Mapping[str, Any] | None = None,
+    destinations: Destinations = (),
     **settings: Any,
 ) -> Job:
     """Order an export and ring a worker.
 
     `settings` are those of DEFAULTS, `filters` those of `apps.records.reading.select`. A password makes the
-    file an AES-256 encrypted ZIP; it is kept, encrypted, until the file is written. Raises InvalidInput
+    file an AES-256 encrypted ZIP; it is kept, encrypted, until the file is written. `destinations` say where
+    the file is brought when it is there. Raises InvalidInput
     (BadRequest for filters) that names what is wrong; nothing is ordered then.
     """
     if dataset.organization_id != organization.pk:
         raise InvalidInput("The dataset belongs to another organization.")
     chosen = checked(dataset, settings, filters, search=search, password=password)
+    if wrong := problems(organization, destinations):
+        raise InvalidInput(wrong[0].detail, errors=wrong)
     with transaction.atomic():
         job = Job(
             organization=organization,
             dataset=dataset,
             name=(name.strip() or f"{dataset.name} as {FileType(chosen['format']).label}")[:200],
+            description=description.strip(),
             job_type=JobType.EXPORT,
             file_type=chosen["format"],
             filters={"fields": dict(filters or {}), "search": search},
@@ -83,6 +90,7 @@ def create(
             number=numbers.assign(organization=organization, prefix="JOB"),
         )
         job.save(force_insert=True)
+        owed = JobDelivery.objects.bulk_create(promised(job, destinations))
         entries.record(
             organization=organization,
             actor=actor,
@@ -94,6 +102,7 @@ def create(
                 "columns": [None, chosen["columns"] or "all"],
                 "with": [None, [key for key, value in chosen.items() if value is True and "include" in key]],
                 "protected": [None, bool(password)],
+                **({"delivered_to": [None, [row.to for row in owed]]} if owed else {}),
             },
         )
         set_off(job)

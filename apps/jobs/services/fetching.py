@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
 
-from django.core.files.base import File
+from django.db import transaction
 
+from apps.audit.services import entries
+from apps.jobs.errors import NotReady
 from apps.jobs.models import FileLocation, Job
-from apps.jobs.places import PlaceRefused, RemoteFile, checked_path, matching, open_place
+from apps.jobs.places import RemoteFile, checked_path, matching, open_place
 from apps.jobs.places.web import fetch
 from apps.jobs.schedule_statuses import LocationKind
-from apps.jobs.services import storage, uploads
+from apps.jobs.services import live, storage, uploads
 from apps.jobs.services.locations import target_of
-from apps.kernel.errors import FieldError, InvalidInput
-from apps.kernel.outbound import OutboundError, OutboundTooLarge
+from apps.jobs.statuses import JOB_TRANSITIONS, JobStatus
+from apps.kernel.background import enqueue
+from apps.kernel.errors import FieldError, InvalidInput, RaceLost
+from apps.kernel.outbound import OutboundBlocked, OutboundTooLarge, check_spelled, default_policy
+from apps.kernel.states import move
 from apps.records.models import Dataset
 from apps.tenants.models import Organization, User
 from apps.tenants.principals import Actor
+from apps.tenants.services import numbers
 
-WAIT = 60.0
-"""Seconds that a person or program waits for a file that is fetched while they do."""
+PATIENCE = 600.0
+"""Seconds that one file may take which a person or program has ordered."""
+TOLD_EVERY = 0.5
 BACKGROUND = 1800.0
 """Seconds that a worker takes for one file."""
 
@@ -73,17 +82,115 @@ def brought(location: FileLocation, remote: RemoteFile, *, seconds: float = BACK
         yield Brought(RemoteFile(read.path, read.size, read.modified_at, version), read.name, content, sha256)
 
 
-def receive_from_location(
+def order(
     *,
     organization: Organization,
     dataset: Dataset,
-    location: FileLocation,
-    path: str,
     actor: Actor,
+    url: str = "",
+    location: FileLocation | None = None,
+    path: str = "",
     user: User | None = None,
     name: str = "",
+    description: str = "",
 ) -> Job:
-    """Fetch one file of a place and make a pending import of it, as of an upload."""
+    """Order an import whose file a worker fetches: from a web address, or one file of a place.
+
+    When the file is there the job is as after an upload. Raises InvalidInput with a pointer per field.
+    """
+    if dataset.organization_id != organization.pk:
+        raise InvalidInput("The dataset belongs to another organization.")
+    if location is not None:
+        path, shown = _checked_place(organization, location, path)
+    else:
+        url, shown = _checked_url(organization, url)
+    job = uploads.begun(
+        organization=organization,
+        dataset=dataset,
+        actor=actor,
+        user=user,
+        name=name.strip() or shown,
+        description=description.strip(),
+        status=JobStatus.FETCHING,
+        source=location,
+        source_path=path,
+        source_url=None if location is not None else url,
+    )
+    with transaction.atomic():
+        job.number = numbers.assign(organization=organization, prefix="JOB")
+        job.save(force_insert=True)
+        entries.record(
+            organization=organization,
+            actor=actor,
+            action="job.created",
+            target=job,
+            changes={"dataset": [None, dataset.slug], "fetched_from": [None, shown]},
+        )
+        enqueue("jobs.run", str(job.pk), queue="jobs")
+    return job
+
+
+def again(job: Job) -> None:
+    """Have the file of a job fetched once more. Raises NotReady if where it came from is forgotten."""
+    if not job.source_url and job.source_id is None:
+        raise NotReady(f"Where the file of {job.number} came from was deleted. Order it anew.")
+    move(job, JobStatus.FETCHING, JOB_TRANSITIONS, attempts=0, status_reason="", completed_at=None)
+    enqueue("jobs.run", str(job.pk), queue="jobs")
+
+
+def fetch_for(job: Job, *, check: Callable[[], None]) -> None:
+    """Bring the file that a job waits for. Raises HubError; RaceLost when the job is not wanted any more."""
+    with tempfile.TemporaryFile() as content:
+        watched = _Watched(content, job, check)
+        into = cast(BinaryIO, watched)
+        try:
+            if job.source_url:
+                name = fetch(
+                    job.source_url,
+                    into,
+                    max_bytes=uploads.max_bytes(),
+                    seconds=PATIENCE,
+                    allow_http=job.organization.allow_http or None,
+                ).filename
+            elif job.source is not None:
+                remote = RemoteFile(job.source_path, 0, None, "")
+                with open_place(target_of(job.source)) as place:
+                    found = place.download(remote, into, max_bytes=uploads.max_bytes(), seconds=PATIENCE)
+                name = found.name
+            else:
+                raise NotReady(f"The place that the file of {job.number} comes from was deleted.")
+        except OutboundTooLarge:
+            raise uploads.too_large() from None
+        watched.look()
+        uploads.attach(job=job, file=content, name=name)
+
+
+class _Watched:
+    """A file that is written, which tells now and then how far it is, and stops when nobody wants it."""
+
+    def __init__(self, file: BinaryIO, job: Job, check: Callable[[], None]) -> None:
+        self._file, self._job, self._check = file, job, check
+        self._size, self._told = 0, time.monotonic()
+
+    def write(self, data: bytes) -> int:
+        self._size += len(data)
+        if time.monotonic() - self._told > TOLD_EVERY:
+            self._told = time.monotonic()
+            self.look()
+        return self._file.write(data)
+
+    def look(self) -> None:
+        self._check()
+        live.note(self._job, done=self._size, total=0)
+        if not Job.objects.filter(pk=self._job.pk, status=JobStatus.FETCHING).exists():
+            raise RaceLost("The file is not wanted any more.")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _checked_place(organization: Organization, location: FileLocation, path: str) -> tuple[str, str]:
+    """The path, and how the file is called for people."""
     if location.organization_id != organization.pk:
         raise InvalidInput("The place belongs to another organization.")
     try:
@@ -92,53 +199,18 @@ def receive_from_location(
         raise _at("/path", str(error)) from None
     if not path and location.kind != LocationKind.HTTPS:
         raise _at("/path", "Name the file.")
-    remote = RemoteFile(path, 0, None, "")
-    with brought(location, remote, seconds=WAIT) as found:
-        return _receive(organization, dataset, found.content, found.name, actor, user, name)
+    return path, f"{location.name}: {path}".rstrip(": ")
 
 
-def receive_from_url(
-    *,
-    organization: Organization,
-    dataset: Dataset,
-    url: str,
-    actor: Actor,
-    user: User | None = None,
-    name: str = "",
-) -> Job:
-    """Fetch what a web address answers with and make a pending import of it, as of an upload."""
-    with tempfile.TemporaryFile() as content:
-        try:
-            found = fetch(
-                url.strip(),
-                content,
-                max_bytes=uploads.max_bytes(),
-                seconds=WAIT,
-                allow_http=organization.allow_http or None,
-            )
-        except OutboundTooLarge:
-            raise uploads.too_large() from None
-        except (OutboundError, PlaceRefused) as error:
-            # The caller named the address: what is wrong with it is wrong with the input.
-            if error.transient:
-                raise
-            raise _at("/url", error.detail, error.code) from None
-        return _receive(organization, dataset, content, found.filename, actor, user, name)
-
-
-def _receive(
-    organization: Organization,
-    dataset: Dataset,
-    content: BinaryIO,
-    filename: str,
-    actor: Actor,
-    user: User | None,
-    name: str,
-) -> Job:
-    file: File[Any] = File(content, name=filename)
-    return uploads.receive(
-        organization=organization, dataset=dataset, file=file, actor=actor, user=user, name=name
-    )
+def _checked_url(organization: Organization, url: str) -> tuple[str, str]:
+    """The address, and what of it people may see: a query may hold a token."""
+    url = url.strip()
+    try:
+        check_spelled(url, default_policy(), allow_http=organization.allow_http or None)
+    except OutboundBlocked as error:
+        raise _at("/url", error.detail, error.code) from None
+    parts = urlsplit(url)
+    return url, f"{parts.hostname or ''}{parts.path}"[:200]
 
 
 def _at(pointer: str, detail: str, code: str = "invalid") -> InvalidInput:

@@ -338,7 +338,8 @@ def check(*, job: Job, actor: Actor) -> Job:
     _ready(job)
     live.clear(job)
     with transaction.atomic():
-        move(job, JobStatus.VALIDATING, JOB_TRANSITIONS, attempts=0, report={}, checked_at=None)
+        fresh: dict[str, Any] = {"attempts": 0, "report": {}, "checked_at": None, "files_tidied_at": None}
+        move(job, JobStatus.VALIDATING, JOB_TRANSITIONS, **fresh)
         enqueue("jobs.check", str(job.pk), queue="jobs")
     return job
 

@@ -6,21 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.utils import timezone
 
-from apps.jobs.models import FileLocation, Job, JobSchedule
+from apps.jobs.models import Job, JobSchedule
 from apps.jobs.places import checked_path
-from apps.jobs.schedule_statuses import AfterImport, DeliveryKind, LocationKind, ScheduleType
-from apps.jobs.services import exports, imports, naming
+from apps.jobs.schedule_statuses import AfterImport, LocationKind, ScheduleType
+from apps.jobs.services import destinations as destination_checks
+from apps.jobs.services import exports, imports
 from apps.jobs.statuses import JobType
 from apps.kernel.errors import FieldError, InvalidInput
 from apps.kernel.timetables import parse
 
 MAX_INTERVAL = 366 * 24 * 60
-MAX_RECIPIENTS = 20
-MAX_DESTINATIONS = 10
 Wrong = Callable[..., None]
 
 
@@ -42,11 +39,11 @@ def refuse(schedule: JobSchedule, destinations: Sequence[Mapping[str, Any]]) -> 
             wrong("/destinations", "Only exports are delivered.")
     elif schedule.job_type == JobType.EXPORT:
         _export(schedule, wrong)
-        _destinations(schedule, destinations, wrong)
+        found += destination_checks.problems(schedule.organization, destinations)
     else:
         wrong("/job_type", "The kind is import or export.")
     emails = schedule.notifications.get("notify_emails") or []
-    _recipients(emails, "/notifications/notify_emails", wrong)
+    found += destination_checks.recipient_problems(emails, "/notifications/notify_emails")
     if found:
         raise InvalidInput(found[0].detail, errors=found)
 
@@ -105,6 +102,9 @@ def _import(schedule: JobSchedule, wrong: Wrong) -> None:
 
 
 def _export(schedule: JobSchedule, wrong: Wrong) -> None:
+    template = schedule.export_template
+    if template is not None and template.dataset_id != schedule.dataset.pk:
+        wrong("/export_template", "This template is of another dataset.")
     options = dict(schedule.export_options)
     filters, search = options.pop("filters", None), options.pop("search", "")
     try:
@@ -112,37 +112,3 @@ def _export(schedule: JobSchedule, wrong: Wrong) -> None:
     except InvalidInput as error:
         for item in error.errors or [FieldError("", error.code, error.detail)]:
             wrong(f"/export_options{item.pointer}", item.detail, item.code)
-
-
-def _destinations(schedule: JobSchedule, destinations: Sequence[Mapping[str, Any]], wrong: Wrong) -> None:
-    if len(destinations) > MAX_DESTINATIONS:
-        wrong("/destinations", f"At most {MAX_DESTINATIONS} destinations.")
-    for n, given in enumerate(destinations):
-        at = f"/destinations/{n}"
-        if given.get("kind") == DeliveryKind.LOCATION:
-            location: FileLocation | None = given.get("location")
-            if location is None or location.organization_id != schedule.organization.pk:
-                wrong(f"{at}/location", "Choose the place that the file is delivered to.", "required")
-            elif not location.is_writable:
-                wrong(f"{at}/location", "Files are not delivered to web addresses; use a webhook.")
-            try:
-                naming.check(given.get("path") or "")
-            except ValueError as error:
-                wrong(f"{at}/path", str(error))
-        elif given.get("kind") == DeliveryKind.MAIL:
-            recipients = given.get("recipients") or []
-            if not recipients:
-                wrong(f"{at}/recipients", "Enter at least one address.", "required")
-            _recipients(recipients, f"{at}/recipients", wrong)
-        else:
-            wrong(f"{at}/kind", "A destination is a location or a mail.")
-
-
-def _recipients(addresses: Sequence[str], pointer: str, wrong: Wrong) -> None:
-    if len(addresses) > MAX_RECIPIENTS:
-        wrong(pointer, f"At most {MAX_RECIPIENTS} addresses.")
-    for address in addresses:
-        try:
-            validate_email(address)
-        except ValidationError:
-            wrong(pointer, f"“{str(address)[:80]}” is no e-mail address.")

@@ -23,7 +23,7 @@ from apps.jobs.schedule_statuses import (
     ScheduleStatus,
     ScheduleType,
 )
-from apps.jobs.services import exports, run_closing, taking
+from apps.jobs.services import exports, run_closing, schedules, taking
 from apps.jobs.services.run_closing import TASK
 from apps.jobs.statuses import FINISHED
 from apps.kernel.background import enqueue
@@ -133,6 +133,8 @@ def actor_of(run: ScheduleRun) -> Actor:
 @transaction.atomic
 def _export(run: ScheduleRun) -> None:
     schedule = run.schedule
+    template = schedule.export_template
+    options = schedule.export_options if template is None else template.options
     fenced_update(run, started_at=timezone.now())
     move(run, RunStatus.RUNNING, RUN_TRANSITIONS)
     job = exports.create(
@@ -140,7 +142,8 @@ def _export(run: ScheduleRun) -> None:
         dataset=schedule.dataset,
         actor=actor_of(run),
         notifications=schedule.notifications,
-        **{**schedule.export_options, "name": schedule.name},
+        destinations=schedules.described(schedule),
+        **{**options, "name": schedule.name},
     )
     taking.adopt(job, run)
 

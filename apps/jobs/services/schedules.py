@@ -29,7 +29,7 @@ from apps.tenants.services import numbers
 EDITABLE = (
     "name", "description", "schedule_type", "run_at", "interval_minutes", "crontab", "max_failures", "source",
     "source_path", "pattern", "after_import", "move_to", "file_options", "mapping", "import_settings",
-    "export_options", "notifications",
+    "export_options", "export_template", "notifications",
 )  # fmt: skip
 _WHEN = frozenset({"schedule_type", "run_at", "interval_minutes", "crontab"})
 

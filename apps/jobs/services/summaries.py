@@ -10,6 +10,8 @@ from apps.jobs.statuses import JobStatus
 
 def of(job: Job) -> dict[str, Any]:
     """`message`, one sentence; `details`, further ones; `recommendations`, what to do next."""
+    if job.is_import and not job.file_path:
+        return {"message": "The file was not fetched.", "details": [], "recommendations": []}
     if job.is_import:
         return _of_import(job)
     return {

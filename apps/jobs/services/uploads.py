@@ -18,8 +18,10 @@ from apps.jobs.formats.encodings import NAMES
 from apps.jobs.models import Job, JobArtifact
 from apps.jobs.services import previews, storage
 from apps.jobs.services.files import KEPT_DAYS, expiry
-from apps.jobs.statuses import ArtifactKind, JobStatus, JobType
+from apps.jobs.statuses import JOB_TRANSITIONS, ArtifactKind, JobStatus, JobType
 from apps.kernel.errors import FieldError, InvalidInput, TooLarge
+from apps.kernel.leases import fenced_update
+from apps.kernel.states import move
 from apps.records.models import Dataset
 from apps.tenants.models import Organization, User
 from apps.tenants.principals import Actor
@@ -28,6 +30,18 @@ from apps.tenants.services import numbers
 FALLBACK = "iso-8859-1"
 PASTED = "Pasted rows"
 """What rows that were pasted are called."""
+FILE_FIELDS = (
+    "filename",
+    "original_name",
+    "file_type",
+    "file_size",
+    "file_path",
+    "mime_type",
+    "sha256",
+    "preview",
+    "total_records",
+    "total_is_exact",
+)
 PREVIEW_FIELDS = (
     "encoding",
     "delimiter",
@@ -54,6 +68,7 @@ def receive(
     actor: Actor,
     user: User | None = None,
     name: str = "",
+    description: str = "",
     project: Any = None,
     made: Callable[[Job], None] | None = None,
 ) -> Job:
@@ -66,41 +81,17 @@ def receive(
     if dataset.organization_id != organization.pk:
         raise InvalidInput("The dataset belongs to another organization.")
     original = _clean_name(file.name or "upload")
+    job = begun(
+        organization=organization,
+        dataset=dataset,
+        actor=actor,
+        user=user,
+        name=name.strip() or original,
+        description=description.strip(),
+        project=project,
+    )
     with _seekable(file) as content:
-        sha256, size = storage.digest_of(content)
-        if size > max_bytes():
-            raise too_large()
-        if not size:
-            raise InvalidInput(
-                "The file is empty.", code="empty_file", errors=[_at_file("The file is empty.")]
-            )
-        try:
-            table, preview = _looked_at(content, original)
-        except FormatError as error:
-            error.errors = error.errors or [_at_file(error.detail, error.code)]
-            raise
-        job = Job(
-            organization=organization,
-            dataset=dataset,
-            project=project,
-            name=(name.strip() or original)[:200],
-            job_type=JobType.IMPORT,
-            original_name=original,
-            file_size=size,
-            sha256=sha256,
-            created_by=user,
-            actor_kind=actor.kind,
-            actor_ref=actor.ref,
-            actor_label=actor.label[:200],
-            timezone=organization.timezone,
-        )
-        apply_findings(job, table, preview)
-        extension = formats[job.file_type].extensions[0]
-        if original == PASTED:
-            job.original_name += ".tsv" if job.delimiter == "\t" else extension
-        job.mime_type = formats[job.file_type].mime_type
-        job.filename = storage.random_name(extension)
-        job.file_path = storage.save(job, job.filename, content)
+        _take_in(job, content, original)
     try:
         _create(job, actor, made)
     except BaseException:
@@ -109,15 +100,79 @@ def receive(
     return job
 
 
-def _looked_at(content: BinaryIO, filename: str) -> tuple[Table, dict[str, Any]]:
+def begun(*, actor: Actor, user: User | None, name: str, organization: Organization, **values: Any) -> Job:
+    """An import, not saved, that has no file yet."""
+    return Job(
+        organization=organization,
+        job_type=JobType.IMPORT,
+        name=name[:200],
+        created_by=user,
+        actor_kind=actor.kind,
+        actor_ref=actor.ref,
+        actor_label=actor.label[:200],
+        timezone=organization.timezone,
+        **values,
+    )
+
+
+def attach(*, job: Job, file: BinaryIO, name: str) -> None:
+    """The file that a job waited for is there: stored, judged, ready for its columns to be matched.
+
+    Raises as `receive` does, and RaceLost if the job is not wanted any more; nothing is stored then.
+    """
+    _take_in(job, file, _clean_name(name))
+    found = {field: getattr(job, field) for field in (*PREVIEW_FIELDS, *FILE_FIELDS)}
+    try:
+        with transaction.atomic():
+            fenced_update(job, **found, source_url=None)
+            _keep_source(job)
+            move(job, JobStatus.PENDING, JOB_TRANSITIONS, attempts=0)
+    except BaseException:
+        storage.delete(job.file_path)
+        raise
+
+
+def _take_in(job: Job, content: BinaryIO, original: str) -> None:
+    """Store the file, and note on the job what it is."""
+    sha256, size = storage.digest_of(content)
+    if size > max_bytes():
+        raise too_large()
+    if not size:
+        raise InvalidInput("The file is empty.", code="empty_file", errors=[_at_file("The file is empty.")])
+    try:
+        table, preview = _looked_at(content, original, job.dataset)
+    except FormatError as error:
+        error.errors = error.errors or [_at_file(error.detail, error.code)]
+        raise
+    job.original_name, job.file_size, job.sha256 = original, size, sha256
+    apply_findings(job, table, preview)
+    extension = formats[job.file_type].extensions[0]
+    if original == PASTED:
+        job.original_name += ".tsv" if job.delimiter == "\t" else extension
+    job.mime_type = formats[job.file_type].mime_type
+    job.filename = storage.random_name(extension)
+    job.file_path = storage.save(job, job.filename, content)
+
+
+def nested_of(dataset: Dataset) -> dict[str, Any]:
+    """The options by which a reader keeps whole what the dataset keeps whole, by name or label."""
+
+    def called(kind: str) -> frozenset[str]:
+        fields = [field for field in dataset.fields if field.type == kind]
+        return frozenset(name for field in fields for name in (field.name, field.title))
+
+    return {"whole": called("json"), "amounts": called("money")}
+
+
+def _looked_at(content: BinaryIO, filename: str, dataset: Dataset) -> tuple[Table, dict[str, Any]]:
     """The table and its preview. A text in mixed encodings is shown in one that always works; it is said."""
     try:
-        table = open_table(content, filename=filename)
+        table = open_table(content, Options(**nested_of(dataset)), filename=filename)
         return table, previews.make(table)
     except FormatError as error:
         if error.code != "wrong_encoding":
             raise
-        table = open_table(content, Options(encoding=FALLBACK), filename=filename)
+        table = open_table(content, Options(encoding=FALLBACK, **nested_of(dataset)), filename=filename)
         table.notices.insert(0, f"{error.detail} It is shown as {NAMES[FALLBACK]}.")
         return table, previews.make(table)
 
@@ -126,17 +181,7 @@ def _looked_at(content: BinaryIO, filename: str) -> tuple[Table, dict[str, Any]]
 def _create(job: Job, actor: Actor, made: Callable[[Job], None] | None) -> None:
     job.number = numbers.assign(organization=job.organization, prefix="JOB")
     job.save(force_insert=True)
-    JobArtifact.objects.create(
-        job=job,
-        kind=ArtifactKind.SOURCE,
-        format=job.file_type,
-        filename=job.original_name,
-        file_path=job.file_path,
-        file_size=job.file_size,
-        mime_type=job.mime_type,
-        sha256=job.sha256,
-        expires_at=expiry(KEPT_DAYS),
-    )
+    _keep_source(job)
     entries.record(
         organization=job.organization,
         actor=actor,
@@ -150,6 +195,20 @@ def _create(job: Job, actor: Actor, made: Callable[[Job], None] | None) -> None:
     )
     if made is not None:
         made(job)
+
+
+def _keep_source(job: Job) -> None:
+    JobArtifact.objects.create(
+        job=job,
+        kind=ArtifactKind.SOURCE,
+        format=job.file_type,
+        filename=job.original_name,
+        file_path=job.file_path,
+        file_size=job.file_size,
+        mime_type=job.mime_type,
+        sha256=job.sha256,
+        expires_at=expiry(KEPT_DAYS),
+    )
 
 
 def apply_findings(job: Job, table: Table, preview: dict[str, Any]) -> None:
@@ -181,6 +240,7 @@ def options_of(job: Job, *, skip_rows: int = 0) -> Options:
         pad_short_rows=job.pad_short_rows,
         fill_merged=job.fill_merged,
         skip_rows=skip_rows,
+        **nested_of(job.dataset),
     )
 
 
@@ -215,6 +275,7 @@ def reread(
         member=member or job.member or None,
         pad_short_rows=pad,
         fill_merged=fill,
+        **nested_of(job.dataset),
     )
     with storage.opened(job.file_path) as file:
         table = open_table(file, options, file_type=job.file_type, filename=job.original_name)

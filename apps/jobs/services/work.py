@@ -14,7 +14,7 @@ from django.utils import timezone
 from apps.events.services import outbox
 from apps.jobs import events
 from apps.jobs.models import Job, JobArtifact, JobError
-from apps.jobs.services import deliveries, exports_run, files, live, run_closing, runs, summaries
+from apps.jobs.services import deliveries, exports_run, fetching, files, live, run_closing, runs, summaries
 from apps.jobs.services.rehearsals import Cancelled, StoppedOnError, rehearse
 from apps.jobs.statuses import JOB_TRANSITIONS, ArtifactKind, JobStatus
 from apps.kernel.background import enqueue
@@ -28,6 +28,7 @@ LEASE = 60.0
 """Seconds without a sign of life after which another worker goes on."""
 BUDGET = 600.0
 """Seconds at one job in one go, well below the time limit of tasks; the next bell goes on."""
+FETCH_ATTEMPTS = 3
 MAX_ATTEMPTS = 5
 """How often a job is taken up without getting one batch further before it is given up."""
 
@@ -37,7 +38,8 @@ def take(*, job_id: UUID | str, budget: float = BUDGET) -> bool:
 
     Never raises for what is wrong with the job or its file: that becomes the job's state.
     """
-    due = Job.objects.due().select_related("organization", "dataset__organization").filter(pk=job_id)
+    due = Job.objects.due().filter(pk=job_id)
+    due = due.select_related("organization", "dataset__organization", "source__organization")
     claimed = claim(due, owner=owner_name(), seconds=LEASE)
     if not claimed:
         return False
@@ -72,6 +74,9 @@ def _work(job: Job, heartbeat: Heartbeat, until: float) -> bool:
         return False
     if job.status == JobStatus.VALIDATING:
         _validate(job)
+        return False
+    if job.status == JobStatus.FETCHING:
+        _fetch(job, heartbeat)
         return False
 
     def out_of_time() -> bool:
@@ -110,6 +115,18 @@ def _validate(job: Job) -> None:
         files.keep(found.vanishing)
         move(job, JobStatus.PENDING, JOB_TRANSITIONS)
     live.clear(job)
+
+
+def _fetch(job: Job, heartbeat: Heartbeat) -> None:
+    """Bring the file; who is down is tried a few times, since a person waits for it."""
+    try:
+        fetching.fetch_for(job, check=heartbeat.check)
+    except HubError as error:
+        if not error.transient or job.attempts < FETCH_ATTEMPTS:
+            raise
+        fail(job, error.detail)
+    finally:
+        live.clear(job)
 
 
 def _failed(job: Job, error: HubError) -> bool:

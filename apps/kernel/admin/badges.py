@@ -85,6 +85,7 @@ TONES: dict[str, str] = {
             "queued",
             "pending",
             "scheduled",
+            "fetching",
             "validating",
             "importing",
             "exporting",

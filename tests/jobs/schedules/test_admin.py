@@ -6,9 +6,10 @@ import pytest
 from django.urls import reverse
 
 from apps.audit.models import AuditEntry
-from apps.jobs.models import FileLocation, JobSchedule
+from apps.jobs.models import FileLocation, Job, JobSchedule
+from apps.jobs.services import work
 from apps.webhooks.models import WebhookEndpoint
-from tests.jobs.schedules.conftest import run_now
+from tests.jobs.schedules.conftest import CSV, put, run_now
 from tests.people import member, signed_in
 from tests.webhooks.receiver import receiving
 
@@ -19,6 +20,25 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def owner(organization):
     return signed_in(member(organization, "owner"))
+
+
+def test_a_file_of_a_place_is_fetched_by_a_worker_and_looked_at(owner, clients, sftp, sftp_place):
+    put(sftp.folder / "in", "a.csv", CSV.format(n=1))
+    page = reverse("admin:jobs_import_new")
+    where = {"dataset": "clients", "source": "place", "place": sftp_place.public_id}
+    assert "may not lead upwards" in owner.post(page, {**where, "path": "../x"}).content.decode()
+    assert Job.objects.count() == 0
+    answer = owner.post(page, {**where, "path": "in/a.csv"})
+    job = Job.objects.get()
+    assert answer.url == reverse("admin:jobs_job_change", args=[job.number])
+    shown = owner.get(answer.url).content.decode()
+    assert "Fetching its file" in shown
+    assert "Partner: in/a.csv" in shown
+    assert owner.get(reverse("admin:jobs_job_changelist")).status_code == 200
+    assert owner.get(reverse("admin:jobs_import_file", args=[job.number])).status_code == 404
+    work.take(job_id=job.pk)
+    assert reverse("admin:jobs_import", args=[job.number]) in owner.get(answer.url).content.decode()
+    assert owner.get(reverse("admin:jobs_import_file", args=[job.number])).status_code == 200
 
 
 def form(clients, **values):

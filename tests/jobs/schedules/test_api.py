@@ -8,8 +8,10 @@ from rest_framework.test import APIClient
 from apps.apikeys.services import keys
 from apps.audit.models import AuditEntry
 from apps.jobs.models import FileLocation, Job, JobDelivery, JobSchedule
+from apps.jobs.services import fetching, live, storage, work
 from apps.tenants.principals import SYSTEM
 from apps.tenants.services import organizations
+from tests.dumps import dump
 from tests.jobs.schedules.conftest import CSV, put, work_off
 from tests.peers.sftp_peer import PASSWORD, USER
 from tests.webhooks.receiver import receiving, say
@@ -192,38 +194,110 @@ def test_what_is_anothers_is_not_there(client, organization, scheduled, sftp_pla
     answer = stranger.post(f"{API}/job-schedules", body, format="json")
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/destinations/0/location")
     fetched = {"dataset": "clients", "location": place, "path": "in/a.csv"}
-    assert stranger.post(f"{API}/import/upload", fetched, format="json").status_code == 404
+    assert stranger.post(f"{API}/import/fetch", fetched, format="json").status_code == 422
     assert JobSchedule.objects.count() == 1
     assert Job.objects.count() == 0
 
 
-def test_an_import_is_fetched_instead_of_uploaded(client, sftp, sftp_place):
+def test_an_import_is_fetched_by_a_worker(client, organization, sftp, sftp_place):
     put(sftp.folder / "in", "a.csv", CSV.format(n=1))
-    body = {"dataset": "clients", "location": sftp_place.public_id, "path": "in/a.csv"}
-    made = post(client, "import/upload", body)
-    assert (made["file"]["original_name"], made["proposal"]["columns"][0]["target"]) == (
-        "a.csv",
-        "external_id",
-    )
+    body = {"dataset": "clients", "location": sftp_place.public_id, "path": "in/a.csv", "name": "Monthly"}
+    made = post(client, "import/fetch", body, 202)
+    assert (made["status"], made["progress"]["fetched_bytes"], made["name"]) == ("fetching", 0, "Monthly")
+    status = f"{API}/import/{made['id']}/status"
+    assert client.get(status).json()["preview"] is None
+    early = client.post(f"{API}/import/execute", {"job": made["id"]}, format="json")
+    assert (early.status_code, early.json()["type"]) == (409, "/api/errors#not_ready")
+
+    assert work.take(job_id=Job.objects.get(number=made["id"]).pk)
+
+    there = client.get(status).json()
+    assert (there["status"], there["preview"]["columns"][0]["name"]) == ("pending", "external_id")
+    assert there["proposal"]["columns"][0]["target"] == "external_id"
+    post(client, "import/execute", {"job": made["id"]}, 202)
+    assert work.take(job_id=Job.objects.get(number=made["id"]).pk)
+    assert client.get(status).json()["results"]["created_count"] == 1
+    assert client.get(status).json()["proposal"] is None
+
+
+def test_an_address_with_a_token_is_fetched_and_forgotten(client, organization):
     with receiving() as server:
         server.usual = say(200, CSV.format(n=2).encode())
-        post(client, "import/upload", {"dataset": "clients", "url": f"{server.url}/b.csv?key=s3cret"})
+        where = {"dataset": "clients", "url": f"{server.url}/b.csv?key=s3cret"}
+        made = post(client, "import/fetch", where, 202)
+        assert made["name"] == "127.0.0.1/hook/b.csv"
+        job = Job.objects.get(number=made["id"])
+        assert job.source_url.endswith("?key=s3cret")
+        assert "s3cret" not in dump()
+        assert work.take(job_id=job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.source_url, job.original_name) == ("pending", None, "b.csv")
+    assert "s3cret" not in dump() + str(client.get(f"{API}/jobs/{job.number}").json())
+
+
+def test_a_file_that_cannot_be_fetched_fails_with_the_reason_and_is_tried_again(client, organization):
+    with receiving() as server:
         server.usual = say(404)
-        wrong = client.post(f"{API}/import/upload", {"dataset": "clients", "url": server.url}, format="json")
-    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/url")
-    assert "s3cret" not in str(list(AuditEntry.objects.values())) + str(list(Job.objects.values()))
-    for body in (
-        {},
-        {"url": "https://x.example", "location": "loc_1"},
-        {"url": "ftp://x"},
-        {"url": "http://10.0.0.1/"},
+        made = post(client, "import/fetch", {"dataset": "clients", "url": server.url}, 202)
+        job = Job.objects.get(number=made["id"])
+        work.take(job_id=job.pk)
+        job.refresh_from_db()
+        assert (job.status, job.status_reason) == (
+            "failed",
+            "127.0.0.1 has no file at this address (HTTP 404).",
+        )
+        server.usual = say(503)
+        post(client, f"jobs/{job.number}/retry", {}, 202)
+        for _ in range(3):
+            job.refresh_from_db()
+            assert job.status == "fetching"
+            assert work.take(job_id=job.pk)
+        job.refresh_from_db()
+        assert (job.status, "HTTP 503" in job.status_reason) == ("failed", True)
+        server.usual = say(200, b"%PDF-nonsense")
+        post(client, f"jobs/{job.number}/retry", {}, 202)
+        work.take(job_id=job.pk)
+        job.refresh_from_db()
+        assert job.status == "failed"
+        assert storage.stored_of(job) == []
+        server.usual = say(200, CSV.format(n=2).encode())
+        post(client, f"jobs/{job.number}/retry", {}, 202)
+        work.take(job_id=job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.status_reason) == ("pending", "")
+
+
+def test_a_fetch_that_is_cancelled_stops_and_leaves_nothing(client, organization, monkeypatch):
+    monkeypatch.setattr(fetching, "TOLD_EVERY", 0)
+    with receiving() as server:
+        server.usual = say(200, CSV.format(n=2).encode())
+        made = post(client, "import/fetch", {"dataset": "clients", "url": server.url}, 202)
+        job = Job.objects.get(number=made["id"])
+        note = live.note
+
+        def cancels(watched, **values):
+            note(watched, **values)
+            if Job.objects.get(pk=job.pk).status == "fetching":
+                post(client, f"jobs/{job.number}/cancel", {}, 200)
+
+        monkeypatch.setattr(live, "note", cancels)
+        work.take(job_id=job.pk)
+    job.refresh_from_db()
+    assert (job.status, job.file_path, job.artifacts.count()) == ("cancelled", "", 0)
+    assert storage.stored_of(job) == []
+
+
+def test_what_cannot_be_fetched_is_refused_at_once(client, sftp_place):
+    for body, pointer in (
+        ({}, "/url"),
+        ({"url": "https://x.example", "location": "loc_1"}, "/location"),
+        ({"url": "ftp://x"}, "/url"),
+        ({"url": "http://10.0.0.1/"}, "/url"),
+        ({"location": sftp_place.public_id, "path": "../etc/passwd"}, "/path"),
+        ({"location": sftp_place.public_id}, "/path"),
+        ({"location": "loc_nothing", "path": "a.csv"}, "/location"),
     ):
-        answer = client.post(f"{API}/import/upload", {"dataset": "clients", **body}, format="json")
+        answer = client.post(f"{API}/import/fetch", {"dataset": "clients", **body}, format="json")
         assert answer.status_code == 422, answer.content
-    missing = client.post(
-        f"{API}/import/upload",
-        {"dataset": "clients", "location": sftp_place.public_id, "path": "../etc/passwd"},
-        format="json",
-    )
-    assert missing.status_code == 422
-    assert Job.objects.count() == 2
+        assert answer.json()["errors"][0]["pointer"] == pointer
+    assert Job.objects.count() == 0

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from apps.jobs.models import FetchedFile, FileLocation, Job, JobSchedule, ScheduleRun
-from apps.jobs.services import disposals, fetching, locations, schedule_runs, schedules, uploads
+from apps.jobs.services import disposals, fetching, locations, schedule_runs, schedules, storage, work
 from apps.kernel.errors import InvalidInput
 from apps.records.models import Record
 from apps.records.services import mappings
@@ -286,17 +286,23 @@ def test_a_name_that_leads_to_an_inner_address_is_refused_when_it_is_called(
     assert (passed, "not public" in said or "cannot be resolved" in said) == (False, True)
 
 
+def fetched(organization, clients, url):
+    """An import whose file a worker has fetched, or could not."""
+    job = fetching.order(organization=organization, dataset=clients, url=url, actor=ADA)
+    assert work.take(job_id=job.pk)
+    job.refresh_from_db()
+    return job
+
+
 def test_a_redirect_to_an_inner_address_is_not_followed(organization, clients, settings):
     settings.HUB_OUTBOUND_ALLOW = ["127.0.0.1/32"]
     with receiving() as server:
         server.usual = say(302, Location="http://127.0.0.2:9/secret.csv")
-        with pytest.raises(InvalidInput, match="not public"):
-            fetching.receive_from_url(organization=organization, dataset=clients, url=server.url, actor=ADA)
+        assert "not public" in fetched(organization, clients, server.url).status_reason
         server.usual = say(302, Location=server.url)
-        with pytest.raises(InvalidInput, match="without an end"):
-            fetching.receive_from_url(organization=organization, dataset=clients, url=server.url, actor=ADA)
+        assert "without an end" in fetched(organization, clients, server.url).status_reason
         assert len(server.arrivals) == 7
-    assert Job.objects.count() == 0
+    assert {*Job.objects.values_list("status", "file_path")} == {("failed", "")}
 
 
 def test_the_name_that_an_answer_gives_its_file_is_a_name_only(organization, clients):
@@ -306,7 +312,7 @@ def test_the_name_that_an_answer_gives_its_file_is_a_name_only(organization, cli
             CSV.format(n=1).encode(),
             Content_Disposition='attachment; filename="../../../etc/cron.d/x.csv"',
         )
-        job = fetching.receive_from_url(organization=organization, dataset=clients, url=server.url, actor=ADA)
+        job = fetched(organization, clients, server.url)
     assert job.original_name == "x.csv"
     assert job.file_path.startswith(f"organizations/{organization.pk.hex}/jobs/")
 
@@ -315,9 +321,8 @@ def test_a_large_answer_is_given_up_before_it_is_whole(organization, clients, se
     settings.HUB_IMPORT_MAX_BYTES = 1000
     with receiving() as server:
         server.usual = say(200, b"x" * 2000)
-        with pytest.raises(type(uploads.too_large()), match="larger"):
-            fetching.receive_from_url(organization=organization, dataset=clients, url=server.url, actor=ADA)
-    assert Job.objects.count() == 0
+        job = fetched(organization, clients, server.url)
+    assert (job.status, "larger than" in job.status_reason, storage.stored_of(job)) == ("failed", True, [])
 
 
 @pytest.mark.parametrize("path", ["../up", "a/../../b", "a\\b", "a\0b"])
@@ -358,12 +363,17 @@ def test_a_file_of_a_place_is_imported_by_hand(organization, clients, sftp, sftp
     given = {"dataset": "clients", "source": "place", "place": sftp_place.public_id}
     assert staff.post("/admin/jobs/import/", {**given, "path": "old.csv"}).status_code == 302
     job = Job.objects.get()
+    assert work.take(job_id=job.pk)
+    job.refresh_from_db()
     assert (job.original_name, job.preview["rows"][0]["cells"]) == ("old.csv", ["A", "Anna"])
-    page = staff.post("/admin/jobs/import/", {**given, "path": "none.csv"}).content.decode()
-    assert "none.csv" in page
+    staff.post("/admin/jobs/import/", {**given, "path": "none.csv"})
+    absent = Job.objects.exclude(pk=job.pk).get()
+    assert work.take(job_id=absent.pk)
+    absent.refresh_from_db()
+    assert (absent.status, "none.csv" in absent.status_reason) == ("failed", True)
     refused = staff.post("/admin/jobs/import/place/", {"place": sftp_place.public_id, "path": "../x"})
     assert "may not lead upwards" in refused.json()["error"]
     stranger = signed_in(organizations.create(name="Contoso"), Role.ADMIN, "other@example.com")
     asked = {"place": sftp_place.public_id, "path": ""}
     assert stranger.post("/admin/jobs/import/place/", asked).status_code == 404
-    assert Job.objects.count() == 1
+    assert Job.objects.count() == 2
