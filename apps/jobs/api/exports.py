@@ -13,7 +13,8 @@ from rest_framework.response import Response
 
 from apps.jobs import selectors
 from apps.jobs.api.base import EXPORTED, Jobs, JobView, file_response, order_export
-from apps.jobs.api.serializers import ExportSerializer, ExportStatusSerializer, JobSerializer
+from apps.jobs.api.inputs import ExportSerializer
+from apps.jobs.api.serializers import ExportStatusSerializer, JobSerializer
 from apps.jobs.models import Job
 from apps.jobs.services import downloads
 from apps.jobs.statuses import JobType

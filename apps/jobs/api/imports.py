@@ -9,17 +9,19 @@ from rest_framework.response import Response
 
 from apps.jobs import selectors
 from apps.jobs.api.base import FILES, Jobs, JobView
-from apps.jobs.api.serializers import (
+from apps.jobs.api.inputs import (
     ExecuteSerializer,
     FetchSerializer,
     ImportSerializer,
+    UploadSerializer,
+    settings_of,
+)
+from apps.jobs.api.serializers import (
     ImportStatusSerializer,
     JobSerializer,
     StatusSerializer,
     UploadedSerializer,
-    UploadSerializer,
     proposal_of,
-    settings_of,
 )
 from apps.jobs.formats.writers import MIME_TYPES
 from apps.jobs.models import Job

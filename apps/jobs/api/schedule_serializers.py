@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from apps.jobs.api.delivery_serializers import DestinationSerializer
-from apps.jobs.api.serializers import (
+from apps.jobs.api.inputs import (
     ExportSerializer,
     NotificationsSerializer,
     OptionsSerializer,

@@ -12,15 +12,12 @@ from rest_framework.response import Response
 
 from apps.jobs import selectors
 from apps.jobs.api.base import FILES, Jobs, file_response, order_export
+from apps.jobs.api.inputs import CancelSerializer, NewJobSerializer, StartSerializer, UndoSerializer
 from apps.jobs.api.serializers import (
-    CancelSerializer,
     ErrorSerializer,
     JobSerializer,
     JobStatisticsSerializer,
-    NewJobSerializer,
-    StartSerializer,
     UndoneSerializer,
-    UndoSerializer,
 )
 from apps.jobs.models import Job
 from apps.jobs.services import control, downloads, imports
