@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
 from django.utils import timezone
 
 from apps.health import probes
 from apps.jobs.models import Job, JobArtifact
-from apps.jobs.services import downloads, exports, imports, sweeps, uploads, work
+from apps.jobs.services import downloads, exports, imports, storage, sweeps, tidying, uploads, work
 from apps.kernel.errors import NotFound, TransientError
+from apps.kernel.ids import uuid7
 from apps.records.models import Record
 from integration_hub.config_values import Storage
 from integration_hub.storage_settings import file_storage
@@ -108,3 +111,15 @@ def test_a_bucket_that_is_down_is_told_so(bucket, settings, upload):
         upload(rows(1))
     assert probes.files().verdict == "fail"
     assert SECRET not in repr(default_storage)
+
+
+def test_what_no_row_names_leaves_the_bucket(bucket, upload, monkeypatch):
+    job = upload(rows(3))
+    default_storage.save(f"{storage.folder(job)}/stray.csv", ContentFile(b"x"))
+    never_made = job.file_path.replace(job.pk.hex, uuid7().hex)
+    default_storage.save(never_made, ContentFile(b"x"))
+    assert (tidying.tidy(), tidying.forsaken(), len(bucket.stored())) == (0, 0, 3)
+
+    monkeypatch.setattr(tidying, "REST", -timedelta(minutes=1))  # all of it has rested
+    assert (tidying.tidy(), tidying.forsaken()) == (1, 1)
+    assert bucket.stored() == [f"hub/{job.file_path}"]
