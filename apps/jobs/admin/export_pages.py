@@ -141,7 +141,7 @@ class ExportPages:
         """Forget a saved export."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        if not self.has_export_permission(request):
+        if not (self.has_export_permission(request) and allows(request, "jobs:delete")):
             raise PermissionDenied
         template = self._template(request, ref)
         try:
@@ -161,12 +161,15 @@ class ExportPages:
         """The saved exports of the dataset, to begin with."""
         rows = selectors.export_templates_of(self._of(request)).filter(dataset=dataset).order_by("name")
         page = f"{reverse('admin:jobs_export_new')}?dataset={dataset.slug}&template="
+        may_forget = allows(request, "jobs:delete")
         return [
             {
                 "name": row.name,
                 "url": f"{page}{row.public_id}",
                 "chosen": request.GET.get("template") == row.public_id,
-                "delete": reverse("admin:jobs_export_template_delete", args=[row.public_id]),
+                "delete": reverse("admin:jobs_export_template_delete", args=[row.public_id])
+                if may_forget
+                else "",
             }
             for row in rows[:50]
         ]

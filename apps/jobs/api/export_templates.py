@@ -57,7 +57,7 @@ class ExportTemplateViewSet(HubViewSet):
         "retrieve": "jobs:read",
         "create": "jobs:write",
         "partial_update": "jobs:write",
-        "destroy": "jobs:write",
+        "destroy": "jobs:delete",
     }
     inputs = {"create": NewTemplateSerializer, "partial_update": TemplateChangeSerializer}
     outputs = {"create": (201, ExportTemplateSerializer)}
