@@ -287,7 +287,7 @@ def run(backend: str, *, quick: bool) -> list[Figure]:
         note = f"with the fan-out {rate:,.0f}/s"
         name = f"webhooks: deliveries a second against bare asyncio, {backend}"
         figures.append(at_least(name, alone, median(asked), 0.5, unit="/s", note=note))
-        peer = celery_peer(url, count // 10)
+        peer = celery_peer(url, count // 5)
         if peer is not None:
             name = f"webhooks: deliveries a second against a Celery task each, {backend}"
             figures.append(at_least(name, rate, peer, 10, unit="/s", note="both with what hands them out"))

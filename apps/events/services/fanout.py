@@ -23,7 +23,7 @@ from apps.kernel.redaction import redact_text
 
 logger = logging.getLogger(__name__)
 
-SHARE = 200  # events of one organization per transaction
+SHARE = 500  # events of one organization per transaction: some tenths of a second
 ORGANIZATIONS = 50  # organizations per round
 MAX_ATTEMPTS = 30
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)

@@ -143,8 +143,8 @@ class NewEndpointSerializer(StrictSerializer):
     )
     event_filters = serializers.DictField(
         required=False,
-        help_text='Conditions on the data: `{"status": "paid", "total": {"gte": 100}}`; with eq ne gt gte lt '
-        "lte in nin exists startswith regex, and with and or not.",
+        help_text='Conditions on the data: `{"record.status": "paid", "record.total": {"gte": 100}}`; with '
+        "eq ne gt gte lt lte in nin exists startswith regex, and with and or not.",
     )
     headers = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
     auth_type = serializers.ChoiceField(AuthType.choices, required=False)

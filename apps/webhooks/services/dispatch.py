@@ -20,12 +20,12 @@ from apps.kernel.leases import owner_name
 from apps.webhooks.services import claims, results
 from apps.webhooks.services.claims import Claimed
 from apps.webhooks.services.requests import Settings, SettingsCache, build
-from apps.webhooks.services.sender import Outcome, Sender
+from apps.webhooks.services.sender import MAX_CONNECTIONS, Outcome, Sender
 
 logger = logging.getLogger(__name__)
 
-IN_FLIGHT = 400  # deliveries that one worker has under way at most
-BATCH = 200  # outcomes recorded at once
+IN_FLIGHT = MAX_CONNECTIONS  # deliveries that one worker has under way: none waits for a connection
+BATCH = 400  # outcomes recorded at once: each batch is a commit, which waits for the disk
 POLL_SECONDS = 0.03  # how soon new work is seen while the loop is awake
 GATHER_SECONDS = 0.01  # how long outcomes are gathered before they are recorded together
 LINGER_SECONDS = 1.0  # how long the loop stays awake without work

@@ -6,6 +6,7 @@ The loop does nothing but HTTP; the database stays with the dispatcher's thread.
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sys
 import threading
@@ -25,7 +26,18 @@ from apps.webhooks.services.claims import Claimed
 from apps.webhooks.services.requests import CONNECT_SECONDS, READ_BYTES, Request, narrowed
 from apps.webhooks.services.tokens import ClientCredentials, Tokens
 
-MAX_CONNECTIONS = 500
+
+def _most() -> int:
+    """Requests that one worker may have under way: each needs an open file, beside those of the rest."""
+    if os.name != "posix":
+        return 400
+    import resource
+
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 800 if allowed == resource.RLIM_INFINITY else max(50, min(800, allowed - 200))
+
+
+MAX_CONNECTIONS = _most()
 
 
 @dataclass(frozen=True, slots=True)
