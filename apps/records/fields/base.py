@@ -46,6 +46,7 @@ class FieldType(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
     sortable: ClassVar[bool] = True
+    is_free: ClassVar[bool] = False  # whether a value may be an object with keys in any order
 
     @abstractmethod
     def parse(self, value: Any, field: Field, *, timezone: dt.tzinfo = dt.UTC) -> Any:

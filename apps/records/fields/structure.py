@@ -77,6 +77,7 @@ class Json(FieldType):
     name = "json"
     label = "JSON"
     sortable = False
+    is_free = True
 
     def parse(self, value: Any, field: Field, *, timezone: dt.tzinfo = dt.UTC) -> Any:
         if isinstance(value, str):

@@ -42,6 +42,16 @@ class MappedBatch:
     warnings: list[RowProblem] = field(default_factory=list)
     skipped: list[RowProblem] = field(default_factory=list)
 
+    def extend(self, more: MappedBatch) -> None:
+        """Take in the rows that follow."""
+        self.rows += more.rows
+        self.values += more.values
+        self.present += more.present
+        self.missing += more.missing
+        self.problems += more.problems
+        self.warnings += more.warnings
+        self.skipped += more.skipped
+
     def leave_out(self, numbers: Collection[int]) -> None:
         """Take rows out of the good ones, by their numbers."""
         if numbers:

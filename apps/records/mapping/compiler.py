@@ -67,8 +67,9 @@ class CompiledMapper:
     """Maps rows. Holds no state of a run: one mapper may serve many threads.
 
     `required` names the fields a new record must have (those without a default); `defaults` holds the
-    canonical defaults of fields, for a new record whose source does not have them. `source_code` is what was
-    generated, to read.
+    canonical defaults of fields, for a new record whose source does not have them. `writes_in_order` tells
+    that the values of each row have their keys in order, on every level. `source_code` is what was generated,
+    to read.
     """
 
     def __init__(
@@ -89,6 +90,9 @@ class CompiledMapper:
         self.defaults = dict(defaults)
         self.required = tuple(f.name for f in fields if f.required and f.name not in defaults)
         self.targets = tuple(item.field.name for item in plan.fields)
+        self.writes_in_order = plan.width is not None and not any(
+            FIELD_TYPES[item.field.type].is_free for item in plan.fields
+        )
         self._lookups = lookups
         self._steps = steps
         self._rules = rules

@@ -39,7 +39,6 @@ class Packed:
     """Rows that only need to be sent: made by `pack`, where no database is needed, and written by `send`."""
 
     statement: str
-    count: int
     body: bytes | list[tuple[Any, ...]]
 
 
@@ -93,31 +92,33 @@ def pack(model: type[models.Model], columns: Sequence[Column], count: int) -> Pa
     table, types = quote(model._meta.db_table), _types(model, connection.vendor)
     names = ", ".join(quote(c.name) for c in columns)
     if is_postgres():
-        body = wire.copy_body([(c.values, types[c.name], _is_constant(c.values)) for c in columns])
-        return Packed(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)", count, body)
+        body = wire.copy_rows([(c.values, types[c.name], _is_constant(c.values)) for c in columns])
+        return Packed(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)", body)
     marks = ", ".join(["%s"] * len(columns))
     rows = list(zip(*(_cells(c, count, types[c.name]) for c in columns), strict=True))
-    return Packed(f"INSERT INTO {table} ({names}) VALUES ({marks})", count, rows)  # noqa: S608
+    return Packed(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608
 
 
-def send(packed: Packed) -> None:
-    """Write packed rows."""
-    if not packed.count:
+def send(parts: Sequence[Packed]) -> None:
+    """Write packed rows of one kind, on PostgreSQL by one statement."""
+    if not parts:
         return
+    statement = parts[0].statement
     with connection.cursor() as cursor:
-        if isinstance(packed.body, bytes):
-            view = memoryview(packed.body)
-            with cursor.copy(packed.statement) as copy:
-                for start in range(0, len(view), wire.PIECE):
-                    copy.write(view[start : start + wire.PIECE])
-        else:
-            cursor.executemany(packed.statement, packed.body)
+        if is_postgres():
+            with cursor.copy(statement) as copy:
+                for piece in wire.copy_stream([part.body for part in parts if isinstance(part.body, bytes)]):
+                    copy.write(piece)
+            return
+        for part in parts:
+            if not isinstance(part.body, bytes):
+                cursor.executemany(statement, part.body)
 
 
 def insert(model: type[models.Model], columns: Sequence[Column], count: int) -> None:
     """Insert `count` rows into the model's table."""
     if count:
-        send(pack(model, columns, count))
+        send([pack(model, columns, count)])
 
 
 def update(model: type[models.Model], ids: Sequence[str], columns: Sequence[Column]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from apps.records.mapping import MappedBatch, RowProblem, canonical_json, content_hash, present
 from apps.records.models import Dataset, Origin
-from apps.records.services import bulk
+from apps.records.services import bulk, wire
 from apps.records.services.outcomes import KEPT_SAMPLES, BatchOutcome, Mode, Sample
 from apps.records.services.store import (
     CREATED,
@@ -27,6 +27,7 @@ from apps.records.services.store import (
 )
 
 Data = dict[str, Any]
+HASH_BYTES = 16
 WORTH_A_LOOK = 500  # keys from which it is asked whether any of them can be there
 
 
@@ -88,16 +89,39 @@ def by_keys(dataset: Dataset, keys: Sequence[str], *, with_data: bool = False) -
     }
 
 
-def hashes_by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, bytes]:
-    """Key → content hash, empty for a deleted record."""
-    return dict(
-        bulk.rows_in(
-            f"SELECT key, CASE WHEN deleted_at IS NULL THEN content_hash ELSE {bulk.EMPTY_BYTES} END "  # noqa: S608
-            "FROM records_record WHERE dataset_id = %s AND key {keys}",
-            [bulk.hex_of(dataset.pk)],
-            keys,
+def stored_hashes(dataset: Dataset, keys: Sequence[str]) -> Sequence[bytes | None]:
+    """For each key its record's content hash: empty if the record is deleted, None if there is none.
+
+    PostgreSQL answers with one value for all keys: reading a row of it each would cost more than finding it.
+    """
+    if not keys:
+        return []
+    mark = f"CASE WHEN deleted_at IS NULL THEN content_hash ELSE {bulk.EMPTY_BYTES} END"
+    pk = bulk.hex_of(dataset.pk)
+    if not bulk.is_postgres():
+        found = dict(
+            bulk.rows_in(
+                f"SELECT key, {mark} FROM records_record WHERE dataset_id = %s AND key {{keys}}",  # noqa: S608
+                [pk],
+                keys,
+            )
         )
+        return list(map(found.get, keys))
+    width = HASH_BYTES + 1
+    [(answer,)] = bulk.rows_of(
+        "SELECT string_agg(coalesce(found.mark, %s), ''::bytea ORDER BY wanted.n) "
+        "FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(key, n) LEFT JOIN LATERAL ("
+        "SELECT CASE WHEN deleted_at IS NULL THEN '\\x01'::bytea || content_hash ELSE %s END AS mark "
+        "FROM records_record WHERE dataset_id = %s AND key = wanted.key OFFSET 0) AS found ON TRUE",
+        [bytes(width), wire.array(keys, "text"), b"\x02" + bytes(HASH_BYTES), pk],
     )
+    states = answer[::width]
+    hashes = [answer[n : n + HASH_BYTES] for n in range(1, len(answer), width)]
+    if states.count(1) == len(keys):
+        return hashes
+    return [
+        digest if state == 1 else b"" if state else None for state, digest in zip(states, hashes, strict=True)
+    ]
 
 
 def ids_by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, str]:
@@ -139,28 +163,52 @@ class Prepared:
     records, packed already, where they can only be that or what is stored already.
     """
 
-    mapped: MappedBatch
-    data: list[Data]
-    bodies: list[bytes]
-    hashes: list[bytes]
+    mapped: MappedBatch = field(default_factory=MappedBatch)
+    data: list[Data] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    hashes: list[bytes] = field(default_factory=list)
     keys: list[str] | None = None
     creates: Creates | None = None
 
+    def extend(self, piece: Prepared) -> None:
+        """Take in the next rows. Call `settle_keys` after the last."""
+        if not self.data:
+            self.keys, self.creates = piece.keys, piece.creates
+        elif piece.data:
+            self.keys = None if self.keys is None or piece.keys is None else self.keys + piece.keys
+            if self.creates is not None and piece.creates is not None:
+                self.creates.extend(piece.creates)
+            else:
+                self.creates = None
+        self.mapped.extend(piece.mapped)
+        self.data += piece.data
+        self.bodies += piece.bodies
+        self.hashes += piece.hashes
 
-def prepare(mapped: MappedBatch, dataset: Dataset) -> Prepared:
-    """The costly part that needs no database: done ahead, while it writes the batch before."""
+    def settle_keys(self) -> None:
+        """Keep the keys, and what was packed, only if no two rows have the same key."""
+        if self.keys is None or len(set(self.keys)) != len(self.keys):
+            self.keys = self.creates = None
+
+
+def prepare(mapped: MappedBatch, dataset: Dataset, *, in_order: bool = False) -> Prepared:
+    """The costly part that needs no database: done ahead, while it writes the batch before.
+
+    `in_order` says that the values have their keys in order on every level.
+    """
     data = mapped.present
-    bodies = list(map(canonical_json, data))
+    bodies = list(map(orjson.dumps if in_order else canonical_json, data))
     hashes = list(map(content_hash, bodies))
-    return Prepared(mapped, data, bodies, hashes, _distinct_keys(dataset, mapped.values))
+    return Prepared(mapped, data, bodies, hashes, _keys(dataset, mapped.values))
 
 
-def _distinct_keys(dataset: Dataset, rows: Sequence[Data]) -> list[str] | None:
+def _keys(dataset: Dataset, rows: Sequence[Data]) -> list[str] | None:
+    """The keys of the rows, if each has one."""
     name = dataset.key_field
     if not name:
         return None
     keys = [values.get(name) for values in rows]
-    if None in keys or len(set(keys)) != len(keys):
+    if None in keys:
         return None
     return [key if isinstance(key, str) else str(key) for key in keys]
 
@@ -183,7 +231,7 @@ def pack_ahead(
     keys: list[str | None] = list(prepared.keys)
     creates = Creates(keys, prepared.data, prepared.bodies, prepared.hashes)
     creates.number()
-    creates.packed = pack(creates, dataset, origin, timezone.now(), journal=journal, slots=slots)
+    creates.packed.append(pack(creates, dataset, origin, timezone.now(), journal=journal, slots=slots))
     prepared.creates = creates
 
 
@@ -286,13 +334,15 @@ class Plan:
         For rows with distinct keys, which only their own values can stand against.
         """
         replacing = self.mode is Mode.REPLACE
-        found = {} if beyond_all(self.dataset, keys) else hashes_by_keys(self.dataset, keys)
-        ids = ids_by_keys(self.dataset, list(found)) if replacing and found else {}
-        if self.mode is not Mode.CREATE and list(map(found.get, keys)) == rows.hashes:
+        nothing: Sequence[bytes | None] = [None] * len(keys)
+        stored = nothing if beyond_all(self.dataset, keys) else stored_hashes(self.dataset, keys)
+        is_new = stored == nothing
+        ids = ids_by_keys(self.dataset, keys) if replacing and not is_new else {}
+        if self.mode is not Mode.CREATE and stored == rows.hashes:
             self.met += ids.values()
             self.outcome.unchanged += len(keys)
             return []
-        if not found and rows.creates is not None and self.mode is not Mode.UPDATE:
+        if is_new and rows.creates is not None and self.mode is not Mode.UPDATE:
             self._swift_all(rows, rows.creates)
             return []
         numbers, values, missing = rows.mapped.rows, rows.mapped.values, rows.mapped.missing
@@ -302,7 +352,7 @@ class Plan:
         others = []
         same = 0
         for n, key in enumerate(keys):
-            held = found.get(key)
+            held = stored[n]
             if held is None:
                 if may_create and not missing[n]:
                     if defaults and not defaults.keys() <= values[n].keys():
@@ -428,11 +478,11 @@ class Guard:
     def _check_references(
         self, plan: Plan, rows: Sequence[tuple[Row, Existing | None]], wrong: set[int]
     ) -> None:
-        for field in self.references:
-            wanted = {text for row, _ in rows if (text := row.values.get(field.name)) is not None}
+        for spec in self.references:
+            wanted = {text for row, _ in rows if (text := row.values.get(spec.name)) is not None}
             if not wanted:
                 continue
-            slug = str(field.reference)
+            slug = str(spec.reference)
             known = self._known.setdefault(slug, set())
             if len(known) > 50_000:
                 known.clear()
@@ -452,11 +502,11 @@ class Guard:
             if not unknown:
                 continue
             for row, _ in rows:
-                value = row.values.get(field.name)
+                value = row.values.get(spec.name)
                 if value in unknown:
                     wrong.add(row.number)
                     plan.refuse(
-                        row, field.name, value, "unknown_reference",
+                        row, spec.name, value, "unknown_reference",
                         f"There is no record “{value}” in “{slug}”; import it first.",
                     )  # fmt: skip
 

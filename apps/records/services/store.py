@@ -50,13 +50,22 @@ class Creates:
     bodies: list[bytes] = field(default_factory=list)  # canonical JSON of `data`
     hashes: list[bytes] = field(default_factory=list)
     ids: list[bytes] = field(default_factory=list)  # given by `number`
-    packed: Packets | None = None  # where exactly these rows were packed ahead
+    packed: list[Packets] = field(default_factory=list)  # where exactly these rows were packed ahead
 
     def add(self, key: str | None, data: Data, body: bytes, digest: bytes) -> None:
         self.keys.append(key)
         self.data.append(data)
         self.bodies.append(body)
         self.hashes.append(digest)
+
+    def extend(self, more: Creates) -> None:
+        """Take in others, with what was packed of them."""
+        self.keys += more.keys
+        self.data += more.data
+        self.bodies += more.bodies
+        self.hashes += more.hashes
+        self.ids += more.ids
+        self.packed += more.packed
 
     def number(self) -> list[str]:
         """Give ids to those that have none yet; returns these ids, as 32 hexadecimal digits."""
@@ -174,13 +183,12 @@ def apply(batch: Batch, *, journal: bool = True) -> None:
     creates = batch.creates
     if len(creates):
         creates.number()
-        packed = creates.packed or pack(
-            creates, batch.dataset, batch.origin, now, journal=journal, slots=batch.slots
-        )
-        bulk.send(packed.records)
+        packed = creates.packed or [
+            pack(creates, batch.dataset, batch.origin, now, journal=journal, slots=batch.slots)
+        ]
+        bulk.send([part.records for part in packed])
         _hold_keys(batch.dataset, creates.ids, creates.data)
-        if packed.changes is not None:
-            bulk.send(packed.changes)
+        bulk.send([part.changes for part in packed if part.changes is not None])
     _change(batch, now)
     _count(batch)
     if journal:

@@ -39,6 +39,7 @@ from apps.tenants.principals import Actor
 __all__ = ["BatchOutcome", "LinkSource", "Mode", "UpsertResult", "UpsertStopped", "upsert"]
 
 BATCH = 10_000
+PIECE = 1_000  # rows that are mapped and packed at once
 PACKED_FROM = 100  # rows of a batch from which it is worth packing them before it is known that they are new
 OnBatch = Callable[[BatchOutcome], None]
 Examine = Callable[[MappedBatch], None]
@@ -183,49 +184,61 @@ class _Run:
         def read() -> list[Any]:
             return list(islice(source, batch_size))
 
-        def ready(part: list[Any], number: int) -> tuple[list[Any], Prepared]:
-            lookup = self.finder if self.mapper.needs_lookup else None
-            mapped = self.mapper.map_rows(part, number, lookup=lookup)
-            if self.examine is not None:
-                self.examine(mapped)
-            return part, self._prepare(mapped)
-
         number = first_row
         part = read()
         if len(part) < batch_size or self.mapper.needs_lookup:
             while part:
-                yield ready(part, number)
+                yield self._ready(part, number)
                 number += len(part)
                 part = read()
             return
         free = may_be_read_anywhere(rows)
         with pace.calm(), ThreadPoolExecutor(1, thread_name_prefix="mapping") as ahead:
-            coming = ahead.submit(ready, part, number)
+            coming = ahead.submit(self._ready, part, number)
             while True:
                 following = [] if free else read()
                 present = coming.result()
                 number += len(present[0])
                 if free:
-                    coming = ahead.submit(lambda n=number: ready(read(), n))  # type: ignore[misc]
+                    coming = ahead.submit(self._ready, islice(source, batch_size), number)
                 elif following:
-                    coming = ahead.submit(ready, following, number)
+                    coming = ahead.submit(self._ready, following, number)
                 if present[0]:
                     yield present
                 if not (following or (free and present[0])):
                     return
 
-    def _prepare(self, mapped: MappedBatch) -> Prepared:
-        prepared = prepare(mapped, self.dataset)
-        if self.creating and self.swift and self.mode is not Mode.UPDATE and len(mapped.rows) >= PACKED_FROM:
-            pack_ahead(
-                prepared,
-                self.dataset,
-                self.origin,
-                self.mapper.defaults,
-                journal=not self.dry_run,
-                slots=self.slots,
-            )
-        return prepared
+    def _ready(self, part: Iterable[Any], number: int) -> tuple[list[Any], Prepared]:
+        """A batch read, mapped and prepared, in pieces that the processor's caches hold. Mappings that look
+        up get it whole: they ask the database once for each piece."""
+        rows, whole = iter(part), Prepared()
+        read: list[Any] = []
+        lookup = self.finder if self.mapper.needs_lookup else None
+        while piece := list(rows if lookup is not None else islice(rows, PIECE)):
+            mapped = self.mapper.map_rows(piece, number + len(read), lookup=lookup)
+            if self.examine is not None:
+                self.examine(mapped)
+            prepared = prepare(mapped, self.dataset, in_order=self.mapper.writes_in_order)
+            if self._worth_packing(whole, prepared):
+                pack_ahead(
+                    prepared,
+                    self.dataset,
+                    self.origin,
+                    self.mapper.defaults,
+                    journal=not self.dry_run,
+                    slots=self.slots,
+                )
+            whole.extend(prepared)
+            read += piece
+        whole.settle_keys()
+        return read, whole
+
+    def _worth_packing(self, whole: Prepared, piece: Prepared) -> bool:
+        if not self.swift or self.mode is Mode.UPDATE:
+            return False
+        if whole.data:
+            return whole.creates is not None
+        return self.creating and len(piece.data) >= PACKED_FROM
 
     def one(self, part: list[Any], prepared: Prepared, number: int, origin: Origin) -> BatchOutcome:
         """Write one batch, in the caller's transaction."""
