@@ -281,7 +281,7 @@ def changes_of(records: Iterable[tuple[UUID, Data]], *, using: str) -> dict[UUID
     )  # fmt: skip
     for start in range(0, len(keys), 500):
         part = keys[start : start + 500]
-        rows = Change.objects.using(using).of_records(*part).order_by("-id").values_list(*names)
+        rows = Change.objects.using(using).filter(record__in=part).order_by("-id").values_list(*names)
         for pk, record, operation, version, before, after, at, undone, kind, ref, label in rows:
             if operation == Change.Operation.CREATED and after is None:
                 after = now[record]  # what it is now, less all later changes, which were met before this

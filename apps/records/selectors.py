@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
+from django.db import connection
 from django.db.models import Q, QuerySet, Sum
 from django.utils.dateparse import parse_datetime
 
@@ -77,9 +79,22 @@ def record_of(dataset: Dataset, ref: str) -> Record:
     return record
 
 
+def latest_changes(datasets: Sequence[UUID], each: int) -> list[UUID]:
+    """The newest changes of each dataset, put together: each part is answered by the dataset's indexes."""
+    if not datasets:
+        return []
+    newest = "SELECT id FROM records_changes WHERE dataset_id = %s ORDER BY id DESC LIMIT %s"
+    part = f"SELECT * FROM ({newest}) AS part"  # noqa: S608
+    as_stored = Change._meta.get_field("dataset").get_db_prep_value
+    values = [value for pk in datasets for value in (as_stored(pk, connection), each)]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join([part] * len(datasets)), values)
+        return sorted((UUID(str(pk)) for (pk,) in cursor.fetchall()), reverse=True)
+
+
 def history_of(record: Record) -> QuerySet[Change]:
     """The record's changes, newest first."""
-    return Change.objects.of_records(record.pk).select_related("origin").order_by("-id")
+    return Change.objects.filter(record=record).select_related("origin").order_by("-id")
 
 
 def origin_of(organization: Organization, ref: str) -> Origin:

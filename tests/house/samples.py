@@ -8,6 +8,7 @@ import uuid
 from decimal import Decimal
 from typing import Any
 
+from django.apps import apps
 from django.db import models
 from django.utils import timezone
 
@@ -28,8 +29,10 @@ IDENTIFIERS = frozenset(
 POSSIBLE: dict[str, dict[str, Any]] = {
     "apikeys.RateLimit": {"per_minute": 100},
     "connectors.SyncJob": {"status": "completed"},
-    "records.Change": {"before": {"name": ATTACK}, "written": {"name": f"{ATTACK}!"}},
+    "records.LaterChange": {"before": {"name": ATTACK}, "written": {"name": f"{ATTACK}!"}},
 }
+# Views, and the tables that their rows are written to.
+STORED_AS = {"records.Change": "records.LaterChange"}
 _numbers = itertools.count(1)
 
 
@@ -42,6 +45,9 @@ class Maker:
 
     def make(self, model: type[models.Model], **values: Any) -> Any:
         """One row. Written past `save`, so that append-only models can be made, too."""
+        if model._meta.label in STORED_AS:
+            stored = self.make(apps.get_model(STORED_AS[model._meta.label]), **values)
+            return model._base_manager.get(pk=stored.pk)
         n = next(_numbers)
         given = {
             f.name: value

@@ -89,7 +89,7 @@ def held_by_jobs(
     origins: set[Any] = set()
     keys = [pk for pk, _ in records]
     for start in range(0, len(keys), 500):
-        changes = Change.objects.using(using).of_records(*keys[start : start + 500])
+        changes = Change.objects.using(using).filter(record__in=keys[start : start + 500])
         origins.update(
             changes.filter(origin__kind="job").order_by().values_list("origin_id", flat=True).distinct()
         )

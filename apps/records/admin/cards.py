@@ -77,7 +77,7 @@ def written(request: HttpRequest) -> dict[UUID, list[int]]:
 
 
 def _count(places: list[tuple[UUID, dt.date]], zone: dt.tzinfo) -> list[int]:
-    """How many changes each dataset had on each day, in one query over the index (dataset, id)."""
+    """How many changes each dataset had on each day, in one query over the indexes (dataset, id)."""
     if not places:
         return []
     table = connection.ops.quote_name(Change._meta.db_table)
@@ -142,20 +142,10 @@ def per_day(request: HttpRequest) -> dict[str, Any]:
 
 
 def latest_changes(request: HttpRequest) -> QuerySet[Change]:
-    """The latest changes of each dataset, put together: each part is answered by the dataset's index."""
-    parts = [
-        Change.objects.filter(
-            pk__in=Change.objects.filter(dataset_id=d.pk).order_by("-id").values("pk")[:PER_DATASET]
-        )
-        .order_by()
-        .values_list("pk", flat=True)
-        for d in _datasets(request)
-    ]
-    if not parts:
-        return Change.objects.none()
-    keys = list(parts[0].union(*parts[1:], all=True) if len(parts) > 1 else parts[0])
-    rows = Change.objects.filter(pk__in=keys).select_related("origin", "dataset", "record")
-    return rows.order_by("-id")[:LATEST]
+    """The latest changes of all datasets."""
+    keys = selectors.latest_changes([d.pk for d in _datasets(request)], PER_DATASET)[:LATEST]
+    rows = Change.objects.filter(pk__in=keys).prefetch_related("origin", "dataset", "record")
+    return rows.order_by("-id")
 
 
 def changed_last(request: HttpRequest) -> dict[str, Any]:

@@ -66,8 +66,7 @@ class ChangeChangeList(HubChangeList):
         record, origin = request.GET.get("record", ""), request.GET.get("origin", "")
         if record:
             record_pk = Record.parse_public_id(record)
-            of_record = Change.objects.of_records(record_pk).filter(organization=request.organization)  # type: ignore[attr-defined]
-            rows = rows.filter(pk__in=of_record.values("pk")) if record_pk else rows.none()
+            rows = rows.filter(record_id=record_pk) if record_pk else rows.none()
         if origin:
             origin_pk = Origin.parse_public_id(origin)
             rows = rows.filter(origin_id=origin_pk) if origin_pk else rows.none()
@@ -81,18 +80,7 @@ class ChangeChangeList(HubChangeList):
         """Each part is answered by the index of its dataset; the whole table is never in order by itself."""
         organization = request.organization  # type: ignore[attr-defined]
         datasets = list(selectors.datasets_of(organization).values_list("pk", flat=True)[:100])
-        parts = [
-            Change.objects.filter(
-                pk__in=Change.objects.filter(dataset_id=pk).order_by("-id").values("pk")[:RECENT]
-            )
-            .order_by()
-            .values_list("pk", flat=True)
-            for pk in datasets
-        ]
-        if not parts:
-            return []
-        found = parts[0].union(*parts[1:], all=True) if len(parts) > 1 else parts[0]
-        return sorted(found, reverse=True)[:100]
+        return selectors.latest_changes(datasets, RECENT)[:100]
 
 
 @admin.register(Change)
@@ -103,7 +91,6 @@ class ChangeAdmin(HubModelAdmin):
     read_only = True
     list_display = ("when", "what", "record_link", "fields_changed", "writer")
     list_display_links = ("when",)
-    list_select_related = ("dataset", "origin", "record")
     list_filter = (DatasetFilter, OperationFilter)
     allowed_lookups = ("record", "origin")
     ordering = ("-id",)
@@ -118,7 +105,7 @@ class ChangeAdmin(HubModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Change]:
         rows: models.QuerySet[Change] = super().get_queryset(request)
-        return rows
+        return rows.prefetch_related("dataset", "origin", "record")  # joined, the parts would not be merged
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup in ("dataset", "operation", "record", "origin")
@@ -196,7 +183,7 @@ class OriginAdmin(HubModelAdmin):
         foretold = None
         if may_undo and count <= AT_ONCE and "preview" in request.GET:
             foretold = history.undo(origin=origin, actor=request.actor, dry_run=True)  # type: ignore[attr-defined]
-        latest = changes.select_related("dataset", "record").order_by("-id")[:RECENT]
+        latest = changes.prefetch_related("dataset", "record").order_by("-id")[:RECENT]
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -238,7 +238,7 @@ class RecordAdmin(HubModelAdmin):
     def restore_records(self, request: HttpRequest, objects: models.QuerySet[Record]) -> None:
         done = 0
         for record in objects.filter(deleted_at__isnull=False).order_by("pk")[:500]:
-            last = Change.objects.of_records(record.pk).order_by("-id").select_related("dataset").first()
+            last = Change.objects.filter(record=record).order_by("-id").select_related("dataset").first()
             if last is not None and last.operation == Change.Operation.DELETED:
                 history.undo_change(change=last, actor=request.actor)  # type: ignore[attr-defined]
                 done += 1

@@ -1,5 +1,5 @@
 from apps.records.models.datasets import Dataset, DatasetCount, Mapping
-from apps.records.models.history import Change, Origin, Undoing
+from apps.records.models.history import Change, LaterChange, Origin, Undoing
 from apps.records.models.links import Link
 from apps.records.models.records import KEY_LENGTH, SLOTS, Record, RecordKey, SeenRecord
 
@@ -9,6 +9,7 @@ __all__ = [
     "Change",
     "Dataset",
     "DatasetCount",
+    "LaterChange",
     "Link",
     "Mapping",
     "Origin",

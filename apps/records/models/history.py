@@ -82,10 +82,6 @@ class Undoing(TimeOrdered, Leased):
 class ChangeQuerySet(models.QuerySet["Change"]):
     """Lets the changes of one result find what was created together, not one by one."""
 
-    def of_records(self, *records: Any) -> ChangeQuerySet:
-        """The changes of these records (primary keys), by their index."""
-        return self.filter(models.Q(pk__in=records) | models.Q(record__in=records, version__gt=1))
-
     def _fetch_all(self) -> None:
         was_fetched = self._result_cache is not None
         super()._fetch_all()
@@ -95,24 +91,16 @@ class ChangeQuerySet(models.QuerySet["Change"]):
                     row._together = self._result_cache
 
 
-class Change(TimeOrdered):
-    """One write to one record.
+class Operation(models.TextChoices):
+    """What a change did to its record."""
 
-    created: `after` is the whole record; updated: `before` and `after` hold the fields that changed (a
-    field that was absent is missing from `before`); deleted: `before` is the whole record; restored: as
-    updated, on a record that had been deleted.
-    """
+    CREATED = "created", "Created"
+    UPDATED = "updated", "Updated"
+    DELETED = "deleted", "Deleted"
+    RESTORED = "restored", "Restored"
 
-    PREFIX = "chg"
-    _together: Sequence[Change] | None = None
-    _created: dict[str, Any] | None = None
 
-    class Operation(models.TextChoices):
-        CREATED = "created", "Created"
-        UPDATED = "updated", "Updated"
-        DELETED = "deleted", "Deleted"
-        RESTORED = "restored", "Restored"
-
+class _ChangeColumns(TimeOrdered):
     organization = models.ForeignKey(
         "tenants.Organization",
         on_delete=models.PROTECT,
@@ -126,12 +114,12 @@ class Change(TimeOrdered):
     record = models.ForeignKey(
         "records.Record",
         on_delete=models.DO_NOTHING,
-        related_name="changes",
+        related_name="+",
         db_index=False,
         db_constraint=False,
     )
     origin = models.ForeignKey(
-        Origin, on_delete=models.PROTECT, related_name="changes", db_index=False, db_constraint=False
+        Origin, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     operation = models.CharField(max_length=8, choices=Operation.choices)
     version = models.PositiveIntegerField(help_text="The record's version after the change.")
@@ -145,16 +133,45 @@ class Change(TimeOrdered):
     created_at = models.DateTimeField()
     undone_by = models.UUIDField(null=True, blank=True, help_text="The origin that took it back.")
 
-    objects = ChangeQuerySet.as_manager()
+    class Meta:
+        abstract = True
+
+
+class LaterChange(_ChangeColumns):
+    """A change of a record that was there: what is written. Read `Change`, which has the creations too."""
 
     class Meta:
+        db_table = "records_change"
         ordering = ["-id"]
         indexes = [
-            # A creation is found by its own id, which is its record's: see `of_records`.
-            models.Index(fields=["record", "id"], name="change_record", condition=models.Q(version__gt=1)),
+            models.Index(fields=["record", "id"], name="change_record"),
             models.Index(fields=["origin", "id"], name="change_origin"),
             models.Index(fields=["dataset", "id"], name="change_dataset"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.operation} (version {self.version})"
+
+
+class Change(_ChangeColumns):
+    """One write to one record, to be read: a view of creations, as records tell of them, and later changes.
+
+    created: `after` is the whole record; updated: `before` and `after` hold the fields that changed (a
+    field that was absent is missing from `before`); deleted: `before` is the whole record; restored: as
+    updated, on a record that had been deleted. A creation has its record's id (ADR 0016).
+    """
+
+    PREFIX = "chg"
+    Operation = Operation
+    _together: Sequence[Change] | None = None
+    _created: dict[str, Any] | None = None
+
+    objects = ChangeQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "records_changes"
+        ordering = ["-id"]
 
     def __str__(self) -> str:
         return f"{self.get_operation_display()} (version {self.version})"
@@ -183,9 +200,8 @@ def _work_out(changes: Sequence[Change]) -> None:
         part = ids[start : start + 500]
         rows = Record.objects.filter(pk__in=part).values_list("pk", "data")
         found: dict[Any, dict[str, Any]] = {pk: dict(data) for pk, data in rows}
-        later = Change.objects.filter(
+        later = LaterChange.objects.filter(
             record_id__in=part,
-            version__gt=1,
             operation__in=(Change.Operation.UPDATED, Change.Operation.RESTORED),
         ).order_by("-id")
         for record, before, written in later.values_list("record_id", "before", "written"):

@@ -45,6 +45,17 @@ class Record(TimeOrdered):
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True, blank=True)
+    origin = models.ForeignKey(
+        "records.Origin",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        null=True,
+        editable=False,
+        help_text="Who created it: what is shown as its first change (ADR 0016).",
+    )
+    uncreated_by = models.UUIDField(null=True, editable=False, help_text="The origin that took that back.")
     s1 = models.CharField(max_length=190, null=True, editable=False)  # noqa: DJ001
     s2 = models.CharField(max_length=190, null=True, editable=False)  # noqa: DJ001
     s3 = models.CharField(max_length=190, null=True, editable=False)  # noqa: DJ001
@@ -59,6 +70,9 @@ class Record(TimeOrdered):
             models.Index(fields=["dataset", "id"], name="record_live", condition=models.Q(deleted_at=None)),
             models.Index(
                 fields=["dataset", "id"], name="record_deleted", condition=models.Q(deleted_at__isnull=False)
+            ),
+            models.Index(
+                fields=["origin", "id"], name="record_origin", condition=models.Q(origin__isnull=False)
             ),
             *(
                 models.Index(

@@ -14,7 +14,7 @@ from django.utils import timezone
 from apps.audit.services import entries
 from apps.kernel.errors import Conflict
 from apps.records.mapping import canonical_json, content_hash
-from apps.records.models import Change, Dataset, Origin, Record
+from apps.records.models import Change, Dataset, LaterChange, Origin, Record
 from apps.records.models.history import taken_back
 from apps.records.services import bulk
 from apps.records.services.bulk import Column
@@ -140,7 +140,7 @@ def undo_page(
     before = "" if last is None else "AND id < %s "
     with bulk.by_index():
         page = bulk.rows_of(
-            "SELECT dataset_id, id, record_id, operation, before, after FROM records_change "  # noqa: S608
+            "SELECT dataset_id, id, record_id, operation, before, after FROM records_changes "  # noqa: S608
             f"WHERE origin_id = %s AND undone_by IS NULL {before}ORDER BY id DESC LIMIT {PAGE}",
             [bulk.hex_of(origin.pk), *([] if last is None else [bulk.hex_of(last)])],
         )
@@ -187,7 +187,7 @@ def _later(origin: Origin | None, undoer: Origin, changes: Sequence[Taken]) -> d
     mine = "" if origin is None else "AND c.origin_id NOT IN (%s, %s) "
     found = bulk.rows_in(
         "SELECT c.record_id, c.id FROM records_change c JOIN records_origin o ON o.id = c.origin_id "  # noqa: S608
-        f"WHERE c.version > 1 AND c.undone_by IS NULL AND o.kind <> %s {mine}AND c.record_id {{keys}}",
+        f"WHERE c.undone_by IS NULL AND o.kind <> %s {mine}AND c.record_id {{keys}}",
         [UNDO, *([] if origin is None else [bulk.hex_of(origin.pk), bulk.hex_of(undoer.pk)])],
         list({c.record for c in changes}),
         cast="uuid",
@@ -268,7 +268,11 @@ def _undo_wave(
     apply(batch, journal=journal)
     result.reverted += len(done)
     if journal:
-        bulk.update(Change, [c.id for c in done], [Column("undone_by", undoer.pk.hex)])
+        by = undoer.pk.hex
+        created = [c.id for c in done if c.operation == CREATED]
+        changed = [c.id for c in done if c.operation != CREATED]
+        bulk.update(Record, created, [Column("uncreated_by", by)])
+        bulk.update(LaterChange, changed, [Column("undone_by", by)])
         _stand_again(done)
 
 
@@ -278,9 +282,10 @@ def _stand_again(changes: Sequence[Taken]) -> None:
         records = [uuid.UUID(c.record) for c in changes if c.origin == undo.pk.hex]
         for start in range(0, len(records), bulk.CHUNK):
             part = records[start : start + bulk.CHUNK]
-            undone = Change.objects.of_records(*part).filter(undone_by=undo.pk)
+            undone = Change.objects.filter(record__in=part, undone_by=undo.pk)
             Origin.objects.filter(pk__in=undone.values("origin_id")).update(undone_at=None)
-            undone.update(undone_by=None)
+            LaterChange.objects.filter(record__in=part, undone_by=undo.pk).update(undone_by=None)
+            Record.objects.filter(pk__in=part, uncreated_by=undo.pk).update(uncreated_by=None)
 
 
 def _conflict(result: UndoResult, change: Taken, record: _Held | None, reason: str) -> None:

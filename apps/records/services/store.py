@@ -17,7 +17,16 @@ from apps.events.services import outbox
 from apps.kernel import ids
 from apps.records import events
 from apps.records.fields import sorter
-from apps.records.models import KEY_LENGTH, Change, Dataset, DatasetCount, Origin, Record, RecordKey
+from apps.records.models import (
+    KEY_LENGTH,
+    Change,
+    Dataset,
+    DatasetCount,
+    LaterChange,
+    Origin,
+    Record,
+    RecordKey,
+)
 from apps.records.services import bulk
 from apps.records.services.bulk import Column
 
@@ -50,7 +59,7 @@ class Creates:
     bodies: list[bytes] = field(default_factory=list)  # canonical JSON of `data`
     hashes: list[bytes] = field(default_factory=list)
     ids: list[bytes] = field(default_factory=list)  # given by `number`
-    packed: list[Packets] = field(default_factory=list)  # where exactly these rows were packed ahead
+    packed: list[bulk.Packed] = field(default_factory=list)  # where exactly these rows were packed ahead
 
     def add(self, key: str | None, data: Data, body: bytes, digest: bytes) -> None:
         self.keys.append(key)
@@ -79,14 +88,6 @@ class Creates:
 
     def __len__(self) -> int:
         return len(self.keys)
-
-
-@dataclass(frozen=True, slots=True)
-class Packets:
-    """The rows of new records and of their changes, ready to be sent."""
-
-    records: bulk.Packed
-    changes: bulk.Packed | None  # without a journal there is none
 
 
 @dataclass(slots=True)
@@ -120,8 +121,11 @@ def pack(
     *,
     journal: bool,
     slots: bool = True,
-) -> Packets:
-    """What is written of new records, made where no database is needed. They must be numbered."""
+) -> bulk.Packed:
+    """New records as rows, made where no database is needed. They must be numbered.
+
+    The `journal` of a creation is its record's origin (ADR 0016).
+    """
     columns = [
         Column("id", creates.ids),
         Column("organization_id", bulk.hex_of(dataset.organization_id)),
@@ -132,30 +136,10 @@ def pack(
         Column("version", 1),
         Column("created_at", now),
         Column("updated_at", now),
+        *([Column("origin_id", bulk.hex_of(origin.pk))] if journal else ()),
         *(slot_columns(dataset, creates.data) if slots else ()),
     ]
-    count = len(creates)
-    packed = bulk.pack(Record, columns, count)
-    if not journal:
-        return Packets(packed, None)
-    # A creation's change has its record's id, which no other change can have. What it wrote is the record.
-    changes = [
-        Column("id", creates.ids),
-        Column("record_id", creates.ids),
-        Column("operation", CREATED),
-        Column("version", 1),
-        *_of_change(dataset, origin, now),
-    ]
-    return Packets(packed, bulk.pack(Change, changes, count))
-
-
-def _of_change(dataset: Dataset, origin: Origin, now: dt.datetime) -> list[Column]:
-    return [
-        Column("organization_id", bulk.hex_of(dataset.organization_id)),
-        Column("dataset_id", bulk.hex_of(dataset.pk)),
-        Column("origin_id", bulk.hex_of(origin.pk)),
-        Column("created_at", now),
-    ]
+    return bulk.pack(Record, columns, len(creates))
 
 
 def unique_names(dataset: Dataset) -> list[str]:
@@ -186,9 +170,8 @@ def apply(batch: Batch, *, journal: bool = True) -> None:
         packed = creates.packed or [
             pack(creates, batch.dataset, batch.origin, now, journal=journal, slots=batch.slots)
         ]
-        bulk.send([part.records for part in packed])
+        bulk.send(packed)
         _hold_keys(batch.dataset, creates.ids, creates.data)
-        bulk.send([part.changes for part in packed if part.changes is not None])
     _change(batch, now)
     _count(batch)
     if journal:
@@ -274,9 +257,12 @@ def _journal(batch: Batch, now: dt.datetime) -> None:
         Column("version", [w.version for w in writes]),
         Column("before", [_json(w.before) for w in writes]),
         Column("after", [_json(w.after) for w in writes]),
-        *_of_change(batch.dataset, batch.origin, now),
+        Column("organization_id", bulk.hex_of(batch.dataset.organization_id)),
+        Column("dataset_id", bulk.hex_of(batch.dataset.pk)),
+        Column("origin_id", bulk.hex_of(batch.origin.pk)),
+        Column("created_at", now),
     ]
-    bulk.insert(Change, columns, len(writes))
+    bulk.insert(LaterChange, columns, len(writes))
 
 
 def _publish(batch: Batch) -> None:

@@ -39,7 +39,7 @@ RING_AGAIN = 30
 
 def is_large(origin: Origin) -> bool:
     """Whether taking it back is work for the background."""
-    standing = Change.objects.filter(origin=origin, undone_by=None).order_by("id").values("pk")
+    standing = Change.objects.filter(origin=origin, undone_by=None).order_by("-id").values("pk")
     return standing[AT_ONCE : AT_ONCE + 1].exists()
 
 
