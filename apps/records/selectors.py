@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import nlargest
 from typing import Any
 from uuid import UUID
 
@@ -80,16 +81,29 @@ def record_of(dataset: Dataset, ref: str) -> Record:
 
 
 def latest_changes(datasets: Sequence[UUID], each: int) -> list[UUID]:
-    """The newest changes of each dataset, put together: each part is answered by the dataset's indexes."""
+    """The newest changes of each dataset, put together, newest first.
+
+    The parts of the view are asked by themselves, each answered in order by an index: SQLite would sort the
+    view where it stands in a subquery.
+    """
     if not datasets:
         return []
-    newest = "SELECT id FROM records_changes WHERE dataset_id = %s ORDER BY id DESC LIMIT %s"
-    part = f"SELECT * FROM ({newest}) AS part"  # noqa: S608
+    created = "records_record WHERE origin_id IS NOT NULL AND deleted_at IS {} AND"
+    sources = ("records_change WHERE", created.format("NULL"), created.format("NOT NULL"))
+    newest = "SELECT {} AS place, id FROM {} dataset_id = %s ORDER BY id DESC LIMIT %s"
+    parts = [
+        f"SELECT * FROM ({newest.format(place, source)}) AS part"  # noqa: S608
+        for place in range(len(datasets))
+        for source in sources
+    ]
     as_stored = Change._meta.get_field("dataset").get_db_prep_value
-    values = [value for pk in datasets for value in (as_stored(pk, connection), each)]
+    values = [value for pk in datasets for value in (as_stored(pk, connection), each) * len(sources)]
+    found: dict[int, list[UUID]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join([part] * len(datasets)), values)
-        return sorted((UUID(str(pk)) for (pk,) in cursor.fetchall()), reverse=True)
+        cursor.execute(" UNION ALL ".join(parts), values)
+        for place, pk in cursor.fetchall():
+            found.setdefault(place, []).append(UUID(str(pk)))
+    return sorted((pk for some in found.values() for pk in nlargest(each, some)), reverse=True)
 
 
 def history_of(record: Record) -> QuerySet[Change]:
