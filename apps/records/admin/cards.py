@@ -144,7 +144,7 @@ def per_day(request: HttpRequest) -> dict[str, Any]:
 def latest_changes(request: HttpRequest) -> QuerySet[Change]:
     """The latest changes of all datasets."""
     keys = selectors.latest_changes([d.pk for d in _datasets(request)], PER_DATASET)[:LATEST]
-    rows = Change.objects.filter(pk__in=keys).prefetch_related("origin", "dataset", "record")
+    rows = Change.objects.filter(pk__in=keys).select_related("origin", "dataset", "record")
     return rows.order_by("-id")
 
 
