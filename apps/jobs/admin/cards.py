@@ -74,7 +74,7 @@ def problems(request: HttpRequest) -> list[dashboard.Problem]:
     """Jobs of the last week that failed and were not taken up again, and those that hang."""
     found = []
     since = timezone.now() - 7 * DAY
-    failed = _jobs(request).filter(status=JobStatus.FAILED, started_at__gte=since).order_by("-id")[:4]
+    failed = _jobs(request).filter(status=JobStatus.FAILED, completed_at__gte=since).order_by("-id")[:4]
     for job in failed:
         found.append(
             dashboard.Problem(

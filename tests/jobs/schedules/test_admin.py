@@ -36,6 +36,10 @@ def test_a_file_of_a_place_is_fetched_by_a_worker_and_looked_at(owner, clients, 
     assert "Partner: in/a.csv" in shown
     assert owner.get(reverse("admin:jobs_job_changelist")).status_code == 200
     assert owner.get(reverse("admin:jobs_import_file", args=[job.number])).status_code == 404
+    owner.post(page, {**where, "path": "in/none.csv"})
+    absent = Job.objects.exclude(pk=job.pk).get()
+    work.take(job_id=absent.pk)
+    assert f"{absent.number} Partner: in/none.csv failed" in owner.get("/admin/").content.decode()
     work.take(job_id=job.pk)
     assert reverse("admin:jobs_import", args=[job.number]) in owner.get(answer.url).content.decode()
     assert owner.get(reverse("admin:jobs_import_file", args=[job.number])).status_code == 200
