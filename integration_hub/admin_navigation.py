@@ -56,6 +56,7 @@ AFTER = (
             Item("New export", "download", "jobs_export_new", "jobs:write"),
             Item("Jobs", "checklist", "jobs_job_changelist", "jobs:read"),
             Item("Templates", "bookmark", "jobs_importtemplate_changelist", "jobs:read"),
+            Item("Remembered", "psychology", "jobs_rememberedmapping_changelist", "mappings:read"),
             Item("Schedules", "schedule", "jobs_jobschedule_changelist", "schedules:read"),
             Item("Places", "folder_shared", "jobs_filelocation_changelist", "locations:read"),
         ),
