@@ -10,7 +10,7 @@ import csv
 import datetime as dt
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, BinaryIO
 
@@ -118,17 +118,56 @@ class XlsxWriter:
                 self._begin()
                 self._row = 1
             for index, value in enumerate(row):
-                if value is None or value == "":
-                    continue
-                if isinstance(value, bool):
-                    self._sheet.write_boolean(self._row, index, value)
-                elif isinstance(value, int | float | Decimal) and fits(value):
-                    self._sheet.write_number(self._row, index, float(value))
-                else:
-                    self._sheet.write_string(self._row, index, _cell_text(text_of(value)))
+                self._cell(index, value)
+
+    def _cell(self, index: int, value: Any, style: Any = None) -> None:
+        if value is None or value == "":
+            if style is not None:
+                self._sheet.write_blank(self._row, index, None, style)
+        elif isinstance(value, bool):
+            self._sheet.write_boolean(self._row, index, value, style)
+        elif isinstance(value, int | float | Decimal) and fits(value):
+            self._sheet.write_number(self._row, index, float(value), style)
+        else:
+            self._sheet.write_string(self._row, index, _cell_text(text_of(value)), style)
 
     def close(self) -> None:
         self._book.close()
+
+
+class MarkedXlsxWriter(XlsxWriter):
+    """As `XlsxWriter`, for rows with marked cells: coloured, with a note that says why.
+
+    With `as_text` the columns keep what is typed into them as it is typed: leading zeros, dates.
+    """
+
+    MAX_NOTES = 20_000
+    """Spreadsheet programs grow slow with more of them; further cells are coloured only."""
+
+    def __init__(
+        self, file: BinaryIO, header: Sequence[str], *, sheet: str = "Data", as_text: bool = False
+    ) -> None:
+        self._as_text = as_text
+        self._notes = 0
+        super().__init__(file, header, sheet=sheet)
+
+    def _begin(self) -> None:
+        typed = {"num_format": "@"} if self._as_text else {}
+        self._marked = self._book.add_format({"bg_color": "#FECACA", **typed})
+        super()._begin()
+        if self._as_text:
+            plain = self._book.add_format(typed)
+            for index, name in enumerate(self._header):
+                self._sheet.set_column(index, index, min(40, max(10, len(name) + 2)), plain)
+
+    def write_marked(self, row: Sequence[Any], reasons: Mapping[int, str]) -> None:
+        """Write a row whose cells at these places are wrong, and why."""
+        self.write([row])
+        for index, reason in reasons.items():
+            self._cell(index, row[index] if index < len(row) else None, self._marked)
+            if self._notes < self.MAX_NOTES:
+                self._notes += 1
+                self._sheet.write_comment(self._row, index, _cell_text(reason), {"x_scale": 2})
 
 
 def fits(value: int | float | Decimal) -> bool:

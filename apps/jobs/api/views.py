@@ -21,7 +21,7 @@ from apps.jobs.api.serializers import (
 )
 from apps.jobs.models import Job
 from apps.jobs.services import control, downloads, imports
-from apps.jobs.statuses import ArtifactKind, JobStatus, JobType, Severity
+from apps.jobs.statuses import WRITABLE, ArtifactKind, JobStatus, JobType, Severity
 from apps.kernel.api.keyset import Order
 from apps.kernel.api.views import HubViewSet, Parameter, paged
 
@@ -84,7 +84,13 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
                     ArtifactKind.VANISHING.value,
                 ),
                 default=ArtifactKind.ERRORS.value,
-            )
+            ),
+            Parameter(
+                "format",
+                "`csv` or `xlsx`; in Excel the wrong cells of rejected rows are coloured, with the reason as "
+                "a note. Without it rejected rows come as the file came, all else as CSV.",
+                choices=tuple(kind.value for kind in WRITABLE),
+            ),
         ],
     }
     media_types = {"errors_file": FILES}
@@ -184,7 +190,8 @@ class JobViewSet(Jobs, HubViewSet):  # type: ignore[misc]
     def errors_file(self, request: Request, id: str) -> FileResponse:
         """Download all errors, or the rejected rows"""
         self.also_needs("records:read")
-        artifact = downloads.file_of(self.get_object(), self.parameters["kind"])
+        asked = self.parameters
+        artifact = downloads.file_of(self.get_object(), asked["kind"], asked.get("format") or "")
         downloads.note(artifact, self.actor)
         return file_response(artifact)
 

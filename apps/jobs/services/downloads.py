@@ -15,7 +15,7 @@ from apps.jobs.errors import NotReady
 from apps.jobs.models import Job, JobArtifact
 from apps.jobs.services import files, storage
 from apps.jobs.statuses import ArtifactKind
-from apps.kernel.errors import NotFound
+from apps.kernel.errors import FieldError, InvalidInput, NotFound
 from apps.tenants.principals import SYSTEM, Actor
 
 SALT = "jobs.download"
@@ -72,30 +72,47 @@ def output_of(job: Job) -> JobArtifact:
     return artifact
 
 
-def problem_file(job: Job, kind: str) -> JobArtifact:
+def problem_file(job: Job, kind: str, format_name: str = "") -> JobArtifact:
     """The rejected rows or all errors of an import, made now if the job has not ended well.
 
-    Raises NotFound if nothing was wrong, or the file is no longer kept.
+    `format_name` is csv or xlsx; without it rejected rows come as the file came, errors as CSV. Raises
+    NotFound if nothing was wrong, or the file is no longer kept.
     """
-    artifact = JobArtifact.objects.select_related("job").filter(job=job, kind=kind).first()
-    if artifact is None and job.rejections.exists():
-        Job.objects.filter(pk=job.pk).update(files_tidied_at=None)
+    stored = JobArtifact.objects.select_related("job").filter(job=job, kind=kind).order_by("id")
+    if not stored.exists() and job.rejections.exists():
+        _untidied(job)
         files.keep(files.write_problem_files(job))
-        artifact = JobArtifact.objects.select_related("job").filter(job=job, kind=kind).first()
+    artifact = stored.filter(format=format_name).first() if format_name else stored.first()
+    if artifact is None and format_name:
+        _untidied(job)
+        artifact = files.write_problem_file(job, kind, format_name)
+        if artifact is not None:
+            files.keep_also(artifact)
     if artifact is None or artifact.is_expired:
         raise NotFound(f"{job.number} has no such file: no row was wrong, or it is no longer kept.")
     return artifact
 
 
-def file_of(job: Job, kind: str) -> JobArtifact:
-    """Any of a job's files. Raises NotFound or NotReady."""
+def _untidied(job: Job) -> None:
+    """Have the job's stored files looked through again: one is about to be written that no row names yet."""
+    Job.objects.filter(pk=job.pk).update(files_tidied_at=None)
+
+
+def file_of(job: Job, kind: str, format_name: str = "") -> JobArtifact:
+    """Any of a job's files, those of problems in the format asked for.
+
+    Raises NotFound, NotReady, or InvalidInput for a format in which the file is not kept.
+    """
     if kind == ArtifactKind.OUTPUT:
         return output_of(job)
     if kind in (ArtifactKind.REJECTED, ArtifactKind.ERRORS):
-        return problem_file(job, kind)
+        return problem_file(job, kind, format_name)
     artifact = JobArtifact.objects.select_related("job").filter(job=job, kind=kind).first()
     if artifact is None or artifact.is_expired:
         raise NotFound(f"{job.number} has no such file any more.")
+    if format_name and artifact.format != format_name:
+        detail = f"This file is kept as {artifact.format.upper()} only."
+        raise InvalidInput(detail, errors=[FieldError("/format", "not_available", detail)])
     return artifact
 
 

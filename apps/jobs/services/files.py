@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, BinaryIO
@@ -19,6 +19,7 @@ from apps.jobs.services import storage
 from apps.jobs.services.problems import Rejected, rejected
 from apps.jobs.statuses import WORKBOOKS, WRITABLE, ArtifactKind, FileType
 from apps.kernel.errors import HubError
+from apps.kernel.spreadsheets import MarkedXlsxWriter
 
 logger = logging.getLogger(__name__)
 
@@ -38,32 +39,63 @@ def write_problem_files(job: Job) -> list[JobArtifact]:
     """
     if not job.rejections.exists():
         return []
-    left_out = job.failed_records if job.processed_records else job.report.get("wrong", 0)
-    stem = job.original_name.rpartition(".")[0] or job.original_name or job.number
-    columns = [column["raw"] or column["name"] for column in job.preview.get("columns", [])]
-    made = [
-        _write(
-            job,
-            ArtifactKind.ERRORS,
-            "csv",
-            f"{stem} – errors.csv",
-            ["_row", "_line", "column", "field", "value", "code", "message", "severity"],
-            _error_rows(job),
-        )
-    ]
-    if left_out:
-        kind = _kind_of_rejected(job)
-        made.append(
-            _write(
-                job,
-                ArtifactKind.REJECTED,
-                kind,
-                f"{stem} – rejected{formats[kind].extensions[0]}",
-                [*columns, "_row", "_errors"],
-                _rejected_rows(job, len(columns)),
-            )
-        )
+    made = [_write_errors(job, FileType.CSV)]
+    if _left_out(job):
+        made.append(_write_rejected(job, _kind_of_rejected(job)))
     return made
+
+
+def write_problem_file(job: Job, kind: str, format_name: str) -> JobArtifact | None:
+    """Store the rejected rows or all errors in another format; None if there are no such rows."""
+    if not job.rejections.exists():
+        return None
+    if kind == ArtifactKind.ERRORS:
+        return _write_errors(job, format_name)
+    return _write_rejected(job, format_name) if _left_out(job) else None
+
+
+def _left_out(job: Job) -> int:
+    return job.failed_records if job.processed_records else int(job.report.get("wrong", 0))
+
+
+def _name(job: Job, what: str, format_name: str) -> str:
+    stem = job.original_name.rpartition(".")[0] or job.original_name or job.number
+    return f"{stem} – {what}{formats[format_name].extensions[0]}"
+
+
+def _write_errors(job: Job, format_name: str) -> JobArtifact:
+    header = ["_row", "_line", "column", "field", "value", "code", "message", "severity"]
+    name = _name(job, "errors", format_name)
+    return _write(job, ArtifactKind.ERRORS, format_name, name, header, _error_rows(job))
+
+
+def _write_rejected(job: Job, format_name: str) -> JobArtifact:
+    """The original cells under the original columns; in a workbook the wrong ones are marked."""
+    columns = [column["raw"] or column["name"] for column in job.preview.get("columns", [])]
+    header = [*columns, "_row", "_errors"]
+    name = _name(job, "rejected", format_name)
+    if format_name != FileType.XLSX:
+        rows = _rejected_rows(job, len(columns))
+        return _write(job, ArtifactKind.REJECTED, format_name, name, header, rows)
+    places = {column["name"]: n for n, column in enumerate(job.preview.get("columns", []))}
+    with tempfile.TemporaryFile() as file:
+        # What was read as text stays text while it is corrected.
+        writer = MarkedXlsxWriter(file, header, as_text=job.file_type not in WORKBOOKS)
+        for item in rejected(job):
+            if item.left_out:
+                writer.write_marked(_row_of(item, len(columns)), _marks(item, places))
+        writer.close()
+        return store(job, ArtifactKind.REJECTED, format_name, name, file, rows=writer.rows, days=KEPT_DAYS)
+
+
+def _marks(item: Rejected, places: Mapping[str, int]) -> dict[int, str]:
+    """Why cells of a row are wrong, by their place."""
+    marks: dict[int, str] = {}
+    for problem in item.problems:
+        place = places.get(problem.column)
+        if place is not None:
+            marks[place] = f"{marks[place]}\n{problem.message}" if place in marks else problem.message
+    return marks
 
 
 def _kind_of_rejected(job: Job) -> str:
@@ -83,8 +115,12 @@ def _rejected_rows(job: Job, width: int) -> Iterator[list[Any]]:
     """The original cells under the original columns, then the row's number and what is wrong with it."""
     for item in rejected(job):
         if item.left_out:
-            cells = list(item.values)[:width]
-            yield [*cells, *[""] * (width - len(cells)), item.row, reasons(item)]
+            yield _row_of(item, width)
+
+
+def _row_of(item: Rejected, width: int) -> list[Any]:
+    cells = list(item.values)[:width]
+    return [*cells, *[""] * (width - len(cells)), item.row, reasons(item)]
 
 
 def reasons(item: Rejected) -> str:
@@ -169,6 +205,12 @@ def drop(path: str) -> None:
         storage.delete(path)
     except HubError as error:
         logger.warning("%s stays for now: %s", path, error.detail)
+
+
+def keep_also(artifact: JobArtifact) -> None:
+    """Save the row of a stored file beside those of its kind in other formats."""
+    JobArtifact.objects.filter(job=artifact.job, kind=artifact.kind, format=artifact.format).delete()
+    artifact.save(force_insert=True)
 
 
 def remove(job: Job, *kinds: str) -> None:

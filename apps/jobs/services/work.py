@@ -158,7 +158,6 @@ def complete(job: Job, made: list[JobArtifact]) -> None:
         fenced_update(job, summary=summaries.of(job), attempts=0, export_password=None)
         move(job, JobStatus.COMPLETED, JOB_TRANSITIONS, completed_at=timezone.now(), status_reason="")
         if job.is_import:
-            job.rejections.all().delete()
             _let_source_expire(job)
         _tell(job)
 
