@@ -13,9 +13,10 @@ class RecordsConfig(AppConfig):
         from apps.records.event_types import types_of_own_datasets
         from apps.records.events import types_of
         from apps.records.services.datasets import provision
+        from apps.records.synonyms import known_abroad
         from apps.tenants.services.organizations import founders
 
-        for spec in BUILTIN:
+        for spec in map(known_abroad, BUILTIN):
             datasets.register(spec)
             for event_type in types_of(spec):
                 event_types.register(event_type)

@@ -146,25 +146,25 @@ def test_the_same_file_again_changes_nothing(upload, clients) -> None:
 
 
 def test_a_matched_header_is_remembered_for_the_organization(upload, clients) -> None:
-    job = upload("Nr,Firma\nC1,Northwind\n")
-    assert {c.column: c.target for c in imports.propose(job=job).columns}["Firma"] == ""
+    job = upload("Nr,Gegenüber\nC1,Northwind\n")
+    assert {c.column: c.target for c in imports.propose(job=job).columns}["Gegenüber"] == ""
     imports.configure(
         job=job,
         actor=ADA,
         mapping={
             "fields": [
                 {"target": "external_id", "source": "Nr"},
-                {"target": "name", "source": "Firma", "transforms": "upper"},
+                {"target": "name", "source": "Gegenüber", "transforms": "upper"},
             ]
         },
     )
     run(job)
 
-    proposal = imports.propose(job=upload("FIRMA;nr\nContoso;C2\n"))
+    proposal = imports.propose(job=upload("GEGENÜBER;nr\nContoso;C2\n"))
     assert proposal.how == "suggested"  # the columns are written otherwise, so the mapping does not fit
-    proposal = imports.propose(job=upload("Firma;Nr\nContoso;C2\n"))
+    proposal = imports.propose(job=upload("Gegenüber;Nr\nContoso;C2\n"))
     assert proposal.how == "remembered"
-    assert {c.column: c.target for c in proposal.columns} == {"Firma": "name", "Nr": "external_id"}
+    assert {c.column: c.target for c in proposal.columns} == {"Gegenüber": "name", "Nr": "external_id"}
     assert RememberedMapping.objects.get().uses == 1
 
 

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from apps.records.fields import FIELD_TYPES, Field, ValueProblem, is_blank
@@ -39,6 +40,7 @@ _DATE_FORMATS = (
     "%d %b %Y",
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_LETTERS = str.maketrans({"ł": "l", "ø": "o", "æ": "ae", "œ": "oe"})
 _MARKS = re.compile(r"[\W_]+")
 
 
@@ -132,16 +134,17 @@ def _by_name(
     columns: Sequence[str], usable: Sequence[int], fields: Sequence[Field]
 ) -> list[tuple[str, float, int, str]]:
     """Candidates as (how, confidence, column, field), surest first."""
-    candidates: list[tuple[int, float, int, int, str]] = []
+    candidates: list[tuple[int, float, int, int, int, str]] = []
     for number in usable:
         column = columns[number]
         plain = normalised(column)
         for position, field in enumerate(fields):
             how, confidence = _alike(column, plain, field)
             if confidence:
-                candidates.append((how, -confidence, number, position, field.name))
+                # Of two names that are as good, the longer says more: “Kundennr.” rather than “Nr.”.
+                candidates.append((how, -confidence, -len(plain), number, position, field.name))
     names = ("exact", "normalised", "synonym", "alike")
-    return [(names[how], -minus, number, name) for how, minus, number, _, name in sorted(candidates)]
+    return [(names[how], -minus, number, name) for how, minus, _, number, _, name in sorted(candidates)]
 
 
 def _alike(column: str, plain: str, field: Field) -> tuple[int, float]:
@@ -153,11 +156,35 @@ def _alike(column: str, plain: str, field: Field) -> tuple[int, float]:
         return 3, 0.0
     if plain in own:
         return 1, 0.97
-    synonyms = {normalised(synonym) for synonym in field.synonyms}
-    if plain in synonyms:
+    synonyms = _synonyms(field.synonyms)
+    if _spelled_out(plain) in synonyms:
         return 2, 0.9
-    ratio = max(difflib.SequenceMatcher(None, plain, other).ratio() for other in own | synonyms)
+    # A synonym of three letters is part of many words.
+    ratio = _nearest(plain, [*own, *(one for one in synonyms if len(one) > 3)])
     return 3, round(ratio * 0.9, 3) if ratio >= ALIKE else 0.0
+
+
+@lru_cache(maxsize=2_048)
+def _synonyms(words: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(_spelled_out(normalised(word)) for word in words) - {""}
+
+
+def _spelled_out(plain: str) -> str:
+    """A normalised name, the same whether ä, ø or ł was written as such, without its mark, or as ae or oe."""
+    return plain.translate(_LETTERS).replace("ae", "a").replace("oe", "o").replace("ue", "u")
+
+
+def _nearest(plain: str, others: Sequence[str]) -> float:
+    """difflib's ratio to the most similar of the names; 0 if none is alike. Cheap bounds come first."""
+    matcher = difflib.SequenceMatcher(None, "", plain)
+    best = 0.0
+    for other in others:
+        if 2 * min(len(plain), len(other)) < ALIKE * (len(plain) + len(other)):
+            continue
+        matcher.set_seq1(other)
+        if matcher.quick_ratio() >= ALIKE:
+            best = max(best, difflib.SequenceMatcher(None, plain, other).ratio())
+    return best if best >= ALIKE else 0.0
 
 
 def _fit(column: str, field: Field, values: Sequence[Any], how: str, confidence: float) -> Suggestion | None:
