@@ -32,9 +32,10 @@ def told(result: UndoResult, verb: str) -> str:
     changes = "change" if result.reverted == 1 else "changes"
     text = f"{result.reverted:,} {changes} {verb} taken back."
     if result.refused:
-        first = "; ".join(conflict.reason.rstrip(".") for conflict in result.conflicts[:10])
-        more = f" and {result.refused - 10:,} more" if result.refused > 10 else ""
-        text += f" {result.refused:,} cannot be: {first}{more}."
+        text += (
+            f" {result.refused:,} cannot be, because others changed the record later, or its key is another "
+            "record's now."
+        )
     return text
 
 

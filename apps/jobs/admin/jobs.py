@@ -20,10 +20,11 @@ from apps.jobs.admin.export_pages import ExportPages
 from apps.jobs.admin.import_steps import ImportSteps
 from apps.jobs.admin.job_deliveries import JobDeliveries
 from apps.jobs.admin.job_page import counts, facts, possible, state_of, told
+from apps.jobs.admin.undo_pages import UndoPages, listed
 from apps.jobs.models import Job
 from apps.jobs.services import control, downloads
 from apps.jobs.services.deletions import asks_to_delete
-from apps.jobs.statuses import ArtifactKind, JobStatus
+from apps.jobs.statuses import WRITABLE, ArtifactKind, FileType, JobStatus
 from apps.kernel.admin import (
     HubModelAdmin,
     Progress,
@@ -36,13 +37,15 @@ from apps.kernel.admin import (
 )
 from apps.kernel.admin.site import site_urls
 from apps.kernel.errors import HubError
+from apps.records.services import standing
+from apps.records.services.history import UndoResult
 
 ERRORS_PER_PAGE = 50
 PREVIEW_UNDO_UP_TO = 20_000
 
 
 @admin.register(Job)
-class JobAdmin(ImportSteps, ExportPages, JobDeliveries, HubModelAdmin):
+class JobAdmin(ImportSteps, ExportPages, JobDeliveries, UndoPages, HubModelAdmin):
     scope_resource = "jobs"
     audit_name = "job"
     can_add = False
@@ -140,6 +143,7 @@ class JobAdmin(ImportSteps, ExportPages, JobDeliveries, HubModelAdmin):
         return [
             path("<str:object_id>/files/<str:kind>/", wrap(self.file_view), name="jobs_job_file"),
             *self.delivery_urls(),
+            *self.undo_urls(),
             *super().get_urls(),
         ]
 
@@ -240,7 +244,9 @@ class JobAdmin(ImportSteps, ExportPages, JobDeliveries, HubModelAdmin):
     def _files(self, request: HttpRequest, job: Job) -> list[dict[str, Any]]:
         if not allows(request, "records:read"):
             return []
-        stored = {artifact.kind: artifact for artifact in job.artifacts.all() if not artifact.is_expired}
+        # Of files in several formats the first is the one that the job left by itself.
+        kept = job.artifacts.order_by("-id")
+        stored = {artifact.kind: artifact for artifact in kept if not artifact.is_expired}
         kinds = list(stored)
         if job.rejections.exists():
             kinds += [kind for kind in (ArtifactKind.REJECTED, ArtifactKind.ERRORS) if kind not in stored]
@@ -253,9 +259,13 @@ class JobAdmin(ImportSteps, ExportPages, JobDeliveries, HubModelAdmin):
         }
         return [
             {
+                "kind": str(kind),
                 "label": ArtifactKind(kind).label,
                 "icon": icons[kind],
                 "artifact": stored.get(kind),
+                "formats": [(name, FileType(name).label) for name in WRITABLE]
+                if kind in (ArtifactKind.REJECTED, ArtifactKind.ERRORS)
+                else [],
                 "url": reverse("admin:jobs_job_file", args=[job.number, kind]),
             }
             for kind in ("output", "rejected", "errors", "vanishing", "source")
@@ -268,7 +278,8 @@ class JobAdmin(ImportSteps, ExportPages, JobDeliveries, HubModelAdmin):
         if not allows(request, "records:read"):
             raise PermissionDenied
         try:
-            artifact = downloads.file_of(job, kind)
+            asked = request.GET.get("format", "")
+            artifact = downloads.file_of(job, kind, asked if asked in WRITABLE else "")
             file = downloads.open_artifact(artifact)
         except HubError as error:
             raise Http404(error.detail) from None
@@ -332,17 +343,30 @@ class JobAdmin(ImportSteps, ExportPages, JobDeliveries, HubModelAdmin):
             "Records that somebody changed later stay as they are."
         )
         if job.successful_records > PREVIEW_UNDO_UP_TO:
-            return said
+            return f"{said}\n\n{self._foretold(job)}"
         try:
             foretold = control.undo(job=job, actor=request.actor, dry_run=True)  # type: ignore[attr-defined]
         except HubError as error:
             return error.detail
         return f"{said}\n\n{told(foretold, 'will be')}"
 
+    @staticmethod
+    def _foretold(job: Job) -> str:
+        """What an undo comes to that is too large to be tried first."""
+        if job.origin is None:
+            return f"{job.number} has written nothing."
+        written = job.created_count + job.updated_count + job.deleted_count + job.restored_count
+        refused = standing.in_the_way(job.origin).count()
+        return told(UndoResult(written - refused, refused), "will be")
+
+    def undo_details(self, request: HttpRequest, jobs: models.QuerySet[Job]) -> SafeString:
+        return listed(jobs.select_related("origin").get())
+
     @confirm_action(
         description="Undo",
         title="Undo {object}?",
         text=undo_text,
+        details=undo_details,
         button="Undo the import",
         danger=True,
         permissions=["write"],

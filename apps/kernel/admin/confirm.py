@@ -28,6 +28,7 @@ from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import SafeString
 from unfold.enums import ActionVariant
 
 from apps.kernel.errors import HubError, InvalidInput
@@ -48,6 +49,7 @@ def confirm_action(
     description: str,
     title: str = "",
     text: str | Callable[..., str] = "",
+    details: Callable[..., SafeString] | None = None,
     button: str = "",
     danger: bool = False,
     permissions: Sequence[str] = ("change",),
@@ -60,7 +62,8 @@ def confirm_action(
     """Make an admin method an action that is confirmed on a page of its own (see the module's text).
 
     `{object}` in `title` and `text` stands for the one object or for “3 API keys”; `text` may be a
-    callable `(model_admin, request, queryset) -> str`. `permissions` as for Unfold's actions: each names a
+    callable `(model_admin, request, queryset) -> str`; `details` is called likewise, for HTML that stands
+    below it. `permissions` as for Unfold's actions: each names a
     `has_<name>_permission` method.
     """
 
@@ -114,6 +117,7 @@ def confirm_action(
                 "media": self.media + (form.media if form is not None else self.media),
                 "title": (title or f"{description} {{object}}?").replace("{object}", named),
                 "text": said.replace("{object}", named),
+                "details": details(self, request, objects) if details is not None else "",
                 "button": button or description,
                 "danger": danger,
                 "icon": icon,
