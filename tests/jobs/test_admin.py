@@ -6,6 +6,7 @@ import io
 import re
 from typing import Any
 
+import openpyxl
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
@@ -14,10 +15,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.jobs.formats import open_table
-from apps.jobs.models import Cause, Correction, Job, JobError
-from apps.jobs.services import exports, imports, work
+from apps.jobs.models import Cause, Correction, Job, JobDelivery, JobError
+from apps.jobs.services import deliveries, exports, imports, work
 from apps.records import selectors
 from apps.records.models import Mapping
+from apps.records.services import records
 from apps.tenants.models import Organization, User
 from apps.tenants.roles import Role
 from apps.tenants.services import organizations
@@ -144,6 +146,24 @@ def test_the_file_can_be_read_in_another_way(staff, upload) -> None:
     assert "less than or equal to" in text_of(staff.post(url, {"delimiter": ";", "header_row": "99999999"}))
     page = text_of(staff.post(url, {"encoding": "utf-8", "delimiter": ";", "header_row": "40"}))
     assert "ends before line 40" in page
+
+
+def test_another_sheet_has_a_header_of_its_own(staff, upload) -> None:
+    book = openpyxl.Workbook()
+    for name, rows in (("One", [["a", "b"], [1, 2]]), ("Two", [["Title"], [], ["c", "d", "e"], [3, 4, 5]])):
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    file = io.BytesIO()
+    book.save(file)
+    job = upload(file.getvalue(), "book.xlsx")
+    url = reverse("admin:jobs_import_file", args=[job.number])
+    staff.post(url, {"sheet": "Two", "header_row": str(job.header_row)})
+    job.refresh_from_db()
+    assert (job.sheet, job.header_row) == ("Two", 3)
+    staff.post(url, {"sheet": "Two", "header_row": "4"})
+    job.refresh_from_db()
+    assert (job.sheet, job.header_row) == ("Two", 4)
 
 
 def test_what_is_wrong_with_a_matching_stands_at_its_row(staff, upload) -> None:
@@ -515,13 +535,13 @@ def test_choosing_a_field_proposes_how_its_values_are_read(staff, upload) -> Non
 
 
 def test_a_column_is_known_from_other_files(upload, clients) -> None:
-    first = upload("external_id;Firmenbezeichnung;x\nC1;One;1\n")
+    first = upload("external_id;Geschäftspartner;x\nC1;One;1\n")
     spec = {"fields": [
         {"target": "external_id", "source": "external_id"},
-        {"target": "name", "source": "Firmenbezeichnung", "transforms": "upper"},
+        {"target": "name", "source": "Geschäftspartner", "transforms": "upper"},
     ]}  # fmt: skip
     run(imports.configure(job=first, actor=ADA, mapping=spec))
-    proposal = imports.propose(job=upload("firmenbezeichnung,external_id,status\nTwo,C2,lead\n"))
+    proposal = imports.propose(job=upload("geschäftspartner,external_id,status\nTwo,C2,lead\n"))
     assert [(c.target, c.how) for c in proposal.columns] == [
         ("name", "remembered"),
         ("external_id", "exact"),
@@ -585,3 +605,29 @@ def test_a_replacement_shows_what_it_would_delete_and_wants_a_yes(staff, upload,
     staff.post(address, {"confirm_deletions": "1"})
     job = work_on(job)
     assert (job.status, job.deleted_count) == ("completed", 20)
+
+
+def test_who_asks_is_mailed_when_the_import_is_done(staff, upload, mailoutbox) -> None:
+    job = checked(configured(upload("external_id,name\nC1,Northwind\n")))
+    url = reverse("admin:jobs_import_check", args=[job.number])
+    assert "Mail me when it is done, at staff@example.com" in text_of(staff.get(url))
+    staff.post(url, {"mail_me": "1"})
+    work_on(job)
+    for delivery in JobDelivery.objects.all():
+        assert deliveries.attempt(delivery_id=delivery.pk)
+    [mail] = mailoutbox
+    assert mail.bcc == ["staff@example.com"]
+    assert "1 created" in mail.body
+    again = checked(configured(upload("external_id,name\nC2,Contoso\n")))
+    staff.post(reverse("admin:jobs_import_check", args=[again.number]), {})
+    work_on(again)
+    assert JobDelivery.objects.count() == 1
+
+
+def test_restored_records_are_told_apart_from_changed_ones(staff, upload, clients) -> None:
+    run(configured(upload("external_id,name\nC1,Northwind\n")))
+    records.delete(dataset=clients, ids=[selectors.live(clients).get(key="C1").pk], actor=ADA)
+    job = checked(configured(upload("external_id,name\nC1,Northwind Ltd\n")))
+    page = text_of(staff.get(reverse("admin:jobs_import_check", args=[job.number])))
+    assert "1 deleted record is restored." in page
+    assert "record is changed" not in page

@@ -10,10 +10,11 @@ import pytest
 from apps.audit.models import AuditEntry
 from apps.jobs.errors import NotReady
 from apps.jobs.models import Cause, Correction, Job, Rejection
-from apps.jobs.services import corrections, imports, rowsets
+from apps.jobs.services import corrections, imports, rowsets, verdicts
 from apps.jobs.services.corrections import Edit
 from apps.kernel.errors import InvalidInput, NotFound
 from apps.records import selectors
+from apps.records.services import datasets
 from apps.tenants.services import organizations
 from tests.jobs.conftest import ADA, checked, configured, run, work_on
 from tests.jobs.test_api import client_for, post, sent
@@ -214,7 +215,7 @@ def test_the_rows_of_a_check_can_be_downloaded_before_anything_is_imported(job) 
     artifact = downloads.problem_file(job, "rejected")
     assert artifact.rows == 5
     job = run(job)
-    assert Rejection.objects.filter(job=job).count() == 0
+    assert Rejection.objects.filter(job=job).count() == 1  # those of the run
     assert downloads.problem_file(job, "rejected").pk != artifact.pk
 
 
@@ -276,3 +277,39 @@ def test_programs_are_told_what_is_wrong_with_a_correction(organization, clients
     assert post(reader, path, {"corrections": [good]}).status_code == 403
     assert post(client_for(organization, "jobs:write"), path, {"corrections": [good]}).status_code == 403
     assert Correction.objects.count() == 0
+
+
+def test_an_edited_row_is_judged_against_the_hub_and_by_rules_at_once(upload, organization) -> None:
+    staff = datasets.define(
+        organization=organization,
+        slug="badges",
+        name="Badges",
+        singular="Badge",
+        fields=[
+            {"name": "nr", "type": "text"},
+            {"name": "chip", "type": "text", "unique": True},
+            {"name": "level", "type": "integer"},
+            {"name": "holder", "type": "reference", "reference": "clients"},
+        ],
+        key_field="nr",
+        actor=ADA,
+    )
+    run(configured(upload("nr,chip\nB1,X1\n", dataset=staff)))
+    job = upload("nr,chip,level,holder\nB2,X2,much,\nB3,X3,more,\n", dataset=staff)
+    job = configured(job, mode="create", custom_rules=[{"check": "level < 10", "message": "Too high."}])
+    job = checked(job)
+
+    def said(**cells: str) -> list[str]:
+        edits = [corrections.Edit(1, column=column, value=value) for column, value in cells.items()]
+        corrections.edit(job=job, actor=ADA, edits=edits)
+        return [problem.code for problem in verdicts.of_rows(job, [1])[0].problems]
+
+    assert said(level="5") == []
+    assert said(nr="B1") == ["already_exists"]
+    assert said(nr="B2", chip="X1") == ["not_unique"]
+    assert said(chip="X2", holder="nobody") == ["unknown_reference"]
+    assert said(holder="", level="50") == ["rule_failed"]
+    assert said(level="7", nr="B3") == []  # that row 2 is called so, too, the next check tells
+    corrections.edit(job=job, actor=ADA, edits=[corrections.Edit(2, column="level", value="1")])
+    job = checked(job)
+    assert (job.report["wrong"], job.report["good"]) == (1, 1)

@@ -67,6 +67,7 @@ class FileOptionsForm(forms.Form):
 
     def __init__(self, *args: Any, job: Job, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._read_now = {"sheet": job.sheet, "member": job.member, "header_row": job.header_row}
         for name in _CHIPS - _CHIPS_OF.get(job.file_type, _CHIPS):
             del self.fields[name]
         for name, found in (("record_path", "record_paths"), ("member", "members")):
@@ -98,6 +99,8 @@ class FileOptionsForm(forms.Form):
         """For `uploads.reread`. Header row 0 says that there is none."""
         given = self.cleaned_data
         row = given.get("header_row")
+        if self._is_elsewhere() and row == self._read_now["header_row"]:
+            row = None  # it was that of the other sheet
         return {
             "encoding": given.get("encoding") or None,
             "delimiter": given.get("delimiter") or None,
@@ -109,6 +112,13 @@ class FileOptionsForm(forms.Form):
             "pad_short_rows": given.get("pad_short_rows", False),
             "fill_merged": given.get("fill_merged", False),
         }
+
+    def _is_elsewhere(self) -> bool:
+        """Whether another sheet, or another file of the archive, was chosen."""
+        return any(
+            name in self.cleaned_data and self.cleaned_data[name] != self._read_now[name]
+            for name in ("sheet", "member")
+        )
 
 
 class SettingsForm(forms.Form):

@@ -273,12 +273,18 @@ class ImportSteps(ImportStart, ImportCorrections):
         if job.configured_at is None:
             return HttpResponseRedirect(reverse("admin:jobs_import_columns", args=[job.number]))
         actor = request.actor  # type: ignore[attr-defined]
+        address = str(getattr(request.user, "email", ""))
         if request.method == "POST":
             try:
                 if "again" in request.POST:
                     imports.check(job=job, actor=actor)
                     return HttpResponseRedirect(request.path)
-                imports.start(job=job, actor=actor, confirm_deletions="confirm_deletions" in request.POST)
+                imports.start(
+                    job=job,
+                    actor=actor,
+                    confirm_deletions="confirm_deletions" in request.POST,
+                    tell=address if "mail_me" in request.POST else "",
+                )
                 return HttpResponseRedirect(_result_url(job))
             except HubError as error:
                 messages.error(request, error.detail)
@@ -290,6 +296,7 @@ class ImportSteps(ImportStart, ImportCorrections):
             job,
             "check",
             report=report,
+            address=address,
             progress=self.progress_of(job),  # type: ignore[attr-defined]
             progress_url=self.progress_url(job),  # type: ignore[attr-defined]
             **(self.corrections_context(request, job) if report and "rows" in report else {}),
@@ -308,10 +315,11 @@ def _words(job: Job, report: dict[str, Any]) -> list[str]:
     said = []
     if report["created"]:
         said.append(f"{rows(report['created'], 'record is', 'records are')} added to {name}.")
-    changed = report["updated"] + report["restored"]
-    if changed:
+    if report["updated"]:
         kept = "" if job.overwrite_existing else "; only their blank fields are filled"
-        said.append(f"{rows(changed, 'record is', 'records are')} changed{kept}.")
+        said.append(f"{rows(report['updated'], 'record is', 'records are')} changed{kept}.")
+    if report["restored"]:
+        said.append(f"{rows(report['restored'], 'deleted record is', 'deleted records are')} restored.")
     if report["deleted"]:
         said.append(f"{rows(report['deleted'], 'record', 'records')} of {name} that the file does not name "
                     f"{'is' if report['deleted'] == 1 else 'are'} deleted.")  # fmt: skip

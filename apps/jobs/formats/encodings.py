@@ -8,6 +8,7 @@ said, shown and left to the person to change.
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO
@@ -118,17 +119,76 @@ class Detector:
                 self._note_high(head)
         if self._mixed:
             return Encoding("utf-8", "UTF-8 in the beginning, but not throughout", sure=False)
-        if (
-            self._high >= 8
-            and not (self._undefined and _is_shift_jis(head))
-            and self._neighbours > self._high * 0.6
-        ):
-            return Encoding("cp1251", "not UTF-8; runs of letters as in Cyrillic", sure=False)
-        if self._undefined and _is_shift_jis(head):
+        if (pairs := _double_bytes(head)) is not None:
+            return pairs
+        is_japanese = self._undefined and _is_shift_jis(head)
+        if self._high >= 8 and not is_japanese and self._neighbours > self._high * 0.6:
+            return _cyrillic(head)
+        if is_japanese:
             return Encoding("shift_jis", "not UTF-8; Japanese letters throughout", sure=False)
+        if _is_central_european(head):
+            return Encoding("cp1250", "not UTF-8; letters as in Polish or Czech", sure=False)
         if self._undefined:
             return Encoding("iso-8859-1", "not UTF-8, and has bytes that Windows-1252 lacks", sure=False)
         return Encoding("cp1252", "not UTF-8, so most likely the Western European code page", sure=False)
+
+
+_RUNS = re.compile(rb"[\x80-\xff]+")
+
+
+def _double_bytes(head: bytes) -> Encoding | None:
+    """Chinese, Korean or Japanese in pairs of high bytes: which, from the rows of the code that are used."""
+    runs = _RUNS.findall(head)
+    if len(head) >= _SAMPLE:
+        runs = runs[:-1]  # it may be cut in the middle
+    text = b"".join(runs)
+    if len(text) < 8 or any(len(run) % 2 for run in runs) or min(text) < 0xA1:
+        return None
+    leads = text[0::2]
+    kana = sum(lead in (0xA4, 0xA5) for lead in leads)
+    hangul = sum(0xB0 <= lead <= 0xC8 for lead in leads)
+    common = sum(0xB0 <= lead <= 0xD7 for lead in leads)
+    for name, share, least, reason in (
+        ("euc_jp", kana, 0.3, "Japanese syllables"),
+        ("euc_kr", hangul, 0.9, "Korean syllables"),
+        ("gb18030", common, 0.8, "common Chinese characters"),
+    ):
+        if share >= least * len(leads):
+            return Encoding(name, f"not UTF-8; {reason} in pairs of bytes", sure=False)
+    return None
+
+
+_RUSSIAN = frozenset("оеаинтсрвл")
+"""The most frequent letters: more than half of any text, in capitals too."""
+
+
+def _cyrillic(head: bytes) -> Encoding:
+    """Which Cyrillic code page: the one in which the frequent letters are frequent and words small."""
+
+    def likeness(name: str) -> float:
+        text = head.decode(name, "replace")
+        letters = [c for c in text if "А" <= c <= "я" or c in "Ёё"]
+        frequent = sum(c.lower() in _RUSSIAN for c in letters)
+        return frequent + sum(c.islower() for c in letters) / 4
+
+    name = max(("cp1251", "koi8-r"), key=likeness)
+    return Encoding(name, "not UTF-8; runs of letters as in Cyrillic", sure=False)
+
+
+def _is_central_european(head: bytes) -> bool:
+    """Whether letters of Windows-1250 stand where Windows-1252 has signs in words, or a strange mixture."""
+    western, central = head.decode("cp1252", "replace"), head.decode("cp1250", "replace")
+    signs = mixed = 0
+    kinds = set()
+    for before, one, other, after in zip(" " + central, western, central, central[1:] + " ", strict=False):
+        if one == other or not after.islower():
+            continue
+        if not one.isalpha() and other.isalpha() and before.isalpha():
+            signs += 1  # “³” or “¹” within a word: ł, ą
+        elif one in "ìøèù":
+            mixed += 1  # ě, ř, č, ů: no Western language has three of these
+            kinds.add(one)
+    return signs >= 2 or (mixed >= 3 and len(kinds) >= 3)
 
 
 def _is_shift_jis(head: bytes) -> bool:

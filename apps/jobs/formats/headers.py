@@ -68,8 +68,22 @@ def find_header(rows: Sequence[Sequence[Cell]]) -> int | None:
         repeats = sum(len(texts & {str(cell).strip().casefold() for cell in other}) for other in below)
         if width > 1 and below and repeats > len(below):
             return None  # the same words stand below it again and again: data, not names
-        return index
+        return index + 1 if _is_grouped(rows, index) else index
     return None
+
+
+def _is_grouped(rows: Sequence[Sequence[Cell]], index: int) -> bool:
+    """Whether the row names groups of columns only (“Price”, blank, blank), and the next one the columns.
+
+    The next one is fuller and has no values, and below it there are some.
+    """
+    if index + 2 >= len(rows):
+        return False
+    group, names = _filled(rows[index]), _filled(rows[index + 1])
+    if len(names) <= len(group) or any(_is_value(cell) for cell in names):
+        return False
+    below = [_filled(row) for row in rows[index + 2 : index + 12]]
+    return any(_is_value(cell) for row in below for cell in row)
 
 
 def name_columns(header: Sequence[Cell] | None, width: int, *, max_columns: int) -> tuple[Column, ...]:

@@ -10,12 +10,14 @@ import datetime as dt
 import io
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import BinaryIO
 
 import python_calamine as calamine
 
 from apps.jobs.formats.errors import FormatError
 from apps.jobs.formats.headers import find_header, header_notices, name_columns
+from apps.jobs.formats.sheets import named, proposed
 from apps.jobs.formats.tables import (
     ESCAPED,
     Cell,
@@ -93,8 +95,13 @@ def _without_marks(file: BinaryIO, options: Options, file_type: str) -> Table:
 def _open_sheet(file: BinaryIO, options: Options, file_type: str, marks: dict[str, Marks]) -> Table:
     book = _open(file)
     sheets = _sheets(book)
-    chosen = _choose(sheets, options.sheet)
-    grid = _grid(book, chosen)
+    grid_of = lru_cache(maxsize=2)(lambda sheet: _grid(book, sheet))
+    if options.sheet is None:
+        chosen = proposed(sheets, lambda sheet: _head(grid_of(sheet)))
+    else:
+        chosen = named(sheets, options.sheet)
+    grid = grid_of(chosen)
+    grid_of.cache_clear()
     notices = _notices(sheets, chosen, grid, options)
     head = _head(grid)
     header_row = _find_header_row(head, options)
@@ -174,16 +181,6 @@ def _sheets(book: calamine.CalamineWorkbook) -> list[Sheet]:
     if not sheets:
         raise FormatError("The workbook has no sheet with cells.", code="empty_file")
     return sorted(sheets, key=lambda sheet: not sheet.visible)
-
-
-def _choose(sheets: Sequence[Sheet], wanted: str | None) -> Sheet:
-    if wanted is None:
-        return sheets[0]
-    for sheet in sheets:
-        if sheet.name == wanted:
-            return sheet
-    listed = ", ".join(f"“{sheet.name}”" for sheet in sheets[:10])
-    raise FormatError(f"The workbook has no sheet “{wanted[:60]}”; it has {listed}.", code="unknown_sheet")
 
 
 def _grid(book: calamine.CalamineWorkbook, sheet: Sheet) -> calamine.CalamineSheet:

@@ -344,9 +344,10 @@ def check(*, job: Job, actor: Actor) -> Job:
     return job
 
 
-def start(*, job: Job, actor: Actor, confirm_deletions: bool = False) -> Job:
+def start(*, job: Job, actor: Actor, confirm_deletions: bool = False, tell: str = "") -> Job:
     """Order the import; the mapping is remembered for files with the same header.
 
+    `tell` is an address that gets a mail when the import has ended, well or not.
     `confirm_deletions` agrees to delete more than the limits of a “replace all”. Raises NotReady while the
     columns are not matched, Unconfirmed if the check found so many deletions, RaceLost if it was started
     already.
@@ -359,7 +360,8 @@ def start(*, job: Job, actor: Actor, confirm_deletions: bool = False) -> Job:
     with transaction.atomic():
         before = job.status
         runs.clear_problems(job)
-        set_off(job, **runs.ZERO_COUNTERS, deletions_confirmed=confirm_deletions)
+        told = {"notifications": _telling(job, tell)} if tell else {}
+        set_off(job, **runs.ZERO_COUNTERS, deletions_confirmed=confirm_deletions, **told)
         job.artifacts.filter(kind="source").update(expires_at=None)
         _remember(job)
         entries.record(
@@ -375,6 +377,17 @@ def start(*, job: Job, actor: Actor, confirm_deletions: bool = False) -> Job:
             },
         )
     return job
+
+
+def _telling(job: Job, address: str) -> dict[str, Any]:
+    """The job's notifications, with one more reader."""
+    known = [str(one) for one in job.notifications.get("notify_emails") or []]
+    return {
+        **job.notifications,
+        "notify_on_completion": True,
+        "notify_on_error": True,
+        "notify_emails": list(dict.fromkeys([*known, address])),
+    }
 
 
 def _ready(job: Job) -> None:

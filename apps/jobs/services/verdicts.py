@@ -1,6 +1,7 @@
 """What single wrong rows look like after the corrections made since the last check, judged at once.
 
-A row is judged alone: that its key occurs twice, or stands in the way of another record, only a check tells.
+A row is judged by its values, by the rules about whole rows and against the records that there are; what
+other rows of the file say about it (a value that occurs twice) only a check tells.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from apps.jobs.services.problems import Judge, Problem, Rejected
 from apps.jobs.statuses import CorrectionKind
 from apps.kernel.errors import HubError
 from apps.records.mapping import compile_mapping
+from apps.records.services import alone
 from apps.records.services.lookups import Finder
-from apps.records.services.upsert import BatchOutcome
+from apps.records.services.upsert import BatchOutcome, Mode
 
-ALONE = frozenset({"already_exists", "not_unique", repeats.CODE})
+OF_OTHERS = frozenset({"not_unique", repeats.CODE})
+"""What may be wrong with a row because of another one of the file."""
 
 
 @dataclass(slots=True)
@@ -78,6 +81,9 @@ class _Bench:
     """Judges rows of one job."""
 
     def __init__(self, job: Job, names: list[str]) -> None:
+        self.job = job
+        # What a “replace all” deletes is no matter of one row.
+        self.mode = Mode.UPSERT if job.mode == Mode.REPLACE else Mode(job.mode)
         self.names = names
         self.index = {name: number for number, name in enumerate(names)}
         planned = plan(job, names)
@@ -104,7 +110,8 @@ class _Bench:
             return Verdict(kept.row, kept.line, cells, [], True, True, changed)
         problems = self._problems(row)
         if not changed and not any(item.kind == CorrectionKind.ACCEPT for item in made):
-            problems += [p for p in kept.problems if p.code in ALONE]
+            known = {(p.code, p.field) for p in problems}
+            problems += [p for p in kept.problems if p.code in OF_OTHERS and (p.code, p.field) not in known]
         return Verdict(kept.row, kept.line, now, problems, False, True, changed)
 
     def _of_reader(self, kept: Rejected) -> list[CellProblem]:
@@ -121,7 +128,9 @@ class _Bench:
             return self.judge.judge(Settled([row], []), BatchOutcome(1)).problems
         values = list(row.values) if self.row_id is None else [*row.values, self.row_id(row)]
         try:
-            found = self.mapper.map_row(values, lookup=self.finder)[1]
+            mapped, found = self.mapper.map_row(values, lookup=self.finder)
+            if mapped is not None and not found:
+                found = alone.problems_of(self.job.dataset, mapped, mode=self.mode)
         except HubError as error:
             return [Problem(row.number, row.line, "", "", "", error.code, error.detail)]
         return self.judge.judge(Settled([row], [row]), BatchOutcome(1, problems=found)).problems

@@ -5,6 +5,7 @@
   document.addEventListener("DOMContentLoaded", function () {
     document.querySelectorAll("form[data-jobs-upload]").forEach(upload);
     document.querySelectorAll("[data-jobs-place]").forEach(place);
+    document.querySelectorAll("form[data-jobs-reading]").forEach(reading);
     document.querySelectorAll("form[data-jobs-columns]").forEach(columns);
     document.querySelectorAll("[data-jobs-edit]").forEach(edit);
     document.querySelectorAll("[data-jobs-fix]").forEach(fix);
@@ -175,6 +176,33 @@
       }
       list.hidden = false;
     });
+  }
+
+  // --- step 2: each change of how the file is read shows its rows anew
+  function reading(form) {
+    const page = form.closest(".hub-page");
+    const button = form.querySelector("button[type=submit]");
+    if (!button) return;
+    button.hidden = true;
+    form.addEventListener("change", function (event) { read(event.target.name); });
+    form.addEventListener("submit", function (event) { event.preventDefault(); read(document.activeElement.name); });
+
+    async function read(name) {
+      const body = new URLSearchParams(new FormData(form));
+      page.setAttribute("aria-busy", "true");
+      form.inert = true;  // one reading at a time
+      let fresh = null;
+      try {
+        const answer = await fetch(location.pathname, { method: "POST", body: body, credentials: "same-origin" });
+        if (answer.ok) fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".hub-page");
+      } catch (problem) { fresh = null; }
+      form.inert = false;
+      if (!fresh || !fresh.querySelector("form[data-jobs-reading]")) { form.submit(); return; }
+      page.replaceWith(fresh);
+      fresh.querySelectorAll("form[data-jobs-reading]").forEach(reading);
+      const input = name && fresh.querySelector("[name='" + name + "']");
+      if (input) input.focus();
+    }
   }
 
   // --- step 3
