@@ -75,12 +75,12 @@ def find_header(rows: Sequence[Sequence[Cell]]) -> int | None:
 def _is_grouped(rows: Sequence[Sequence[Cell]], index: int) -> bool:
     """Whether the row names groups of columns only (“Price”, blank, blank), and the next one the columns.
 
-    The next one is fuller and has no values, and below it there are some.
+    The next one is at least twice as full and has no values, and below it there are some.
     """
     if index + 2 >= len(rows):
         return False
     group, names = _filled(rows[index]), _filled(rows[index + 1])
-    if len(names) <= len(group) or any(_is_value(cell) for cell in names):
+    if len(names) < 2 * len(group) or any(_is_value(cell) for cell in names):
         return False
     below = [_filled(row) for row in rows[index + 2 : index + 12]]
     return any(_is_value(cell) for row in below for cell in row)

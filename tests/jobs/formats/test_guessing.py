@@ -91,6 +91,6 @@ def test_of_two_rows_of_headers_the_one_that_names_the_columns_is_taken() -> Non
     table = book(Data=rows)
     assert (table.findings.header_row, table.names) == (2, ["Nr", "Name", "Net", "Gross"])
     assert any("rows above it are passed over" in notice for notice in table.notices)
-    # A row of names below a header with a gap is data where nothing else tells.
-    plain = open_table(io.BytesIO(b"Nr,Name,\nA,Ada,x\nB,Bob,y\n"))
-    assert plain.names[:2] == ["Nr", "Name"]
+    # A header that lacks a name stays the header.
+    plain = open_table(io.BytesIO(b"Name,City,\nAda,Bonn,new\nBob,Ulm,7\n"))
+    assert (plain.findings.header_row, plain.names[:2]) == (1, ["Name", "City"])
