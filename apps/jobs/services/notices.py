@@ -29,7 +29,8 @@ def send(row: JobDelivery) -> None:
 def about_job(job: Job) -> tuple[str, str]:
     """Subject and text about a job that has ended."""
     status = job.get_status_display().lower()
-    wrong = f", {job.failed_records:,} rows left out" if job.failed_records else ""
+    rows = "row" if job.failed_records == 1 else "rows"
+    wrong = f", {job.failed_records:,} {rows} left out" if job.failed_records else ""
     kind = job.get_job_type_display()
     lines = [
         f"{kind} {job.number} “{job.name}” ({job.dataset.name}): {status}{wrong}.",
