@@ -45,14 +45,14 @@ def test_it_is_listed_searched_and_shown(organization, found) -> None:
 def test_a_meaning_is_forgotten_and_the_next_file_asks_again(organization, found, upload) -> None:
     staff = signed_in(organization)
     given = {"target": "status", "value": "Läuft"}
-    assert staff.post(page_of(found, "forget"), given).status_code == 302
+    assert staff.post(page_of(found, "value"), given).status_code == 302
     assert [one.value for one in _meanings(found)] == ["Ruht"]
     job = checked(configured(upload(FILE.replace("Northwind", "Fabrikam"))))
     assert [cause.values for cause in Cause.objects.filter(job=job)] == [[["Läuft", 1]]]
     entry = AuditEntry.objects.get(action="remembered_mapping.changed")
     assert entry.changes == {"status: Läuft": ["active", None]}
-    assert "is not replaced (any more)" in text_of(staff.post(page_of(found, "forget"), given, follow=True))
-    staff.post(page_of(found, "forget"), {"target": "status", "value": "Ruht"})
+    assert "is not replaced (any more)" in text_of(staff.post(page_of(found, "value"), given, follow=True))
+    staff.post(page_of(found, "value"), {"target": "status", "value": "Ruht"})
     found.refresh_from_db()
     assert all("transforms" not in item for item in found.spec["fields"])
 
@@ -66,7 +66,7 @@ def _meanings(found: RememberedMapping):
 def test_a_matching_is_forgotten_with_an_entry(organization, found, upload) -> None:
     staff = signed_in(organization)
     assert imports.propose(job=upload(FILE)).how == "remembered"
-    assert staff.post(page_of(found, "delete"), {"post": "yes"}).status_code == 302
+    assert staff.post(page_of(found, "forget"), {"_confirmed": "1"}).status_code == 302
     assert not RememberedMapping.objects.exists()
     assert imports.propose(job=upload(FILE)).how == "suggested"
     entry = AuditEntry.objects.get(action="remembered_mapping.deleted")
@@ -77,10 +77,10 @@ def test_auditors_look_only_and_others_see_nothing(organization, found) -> None:
     auditor = signed_in(organization, Role.AUDITOR)
     assert "Forget" not in text_of(auditor.get(page_of(found)))
     given = {"target": "status", "value": "Läuft"}
-    assert auditor.post(page_of(found, "forget"), given).status_code == 403
-    assert auditor.post(page_of(found, "delete"), {"post": "yes"}).status_code == 403
+    assert auditor.post(page_of(found, "value"), given).status_code == 403
+    assert auditor.post(page_of(found, "forget"), {"_confirmed": "1"}).status_code == 403
     stranger = signed_in(organizations.create(name="Contoso"), email="other@example.com")
     assert "Größe" not in text_of(stranger.get(LIST))
     assert stranger.get(page_of(found)).status_code == 302
-    assert stranger.post(page_of(found, "forget"), given).status_code == 404
+    assert stranger.post(page_of(found, "value"), given).status_code == 404
     assert RememberedMapping.objects.count() == 1

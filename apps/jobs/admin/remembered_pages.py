@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from apps.jobs.models import RememberedMapping
 from apps.jobs.services import remembered
-from apps.kernel.admin import HubModelAdmin, ago
+from apps.kernel.admin import HubModelAdmin, ago, confirm_action
 from apps.kernel.errors import HubError
 
 SEARCHED = 5_000
@@ -31,6 +31,9 @@ class RememberedMappingAdmin(HubModelAdmin):
     audit_name = "remembered_mapping"
     can_add = False
     can_change = False
+    can_delete = False
+    actions = ("forget",)
+    actions_detail = ("forget",)
     list_display = ("columns_shown", "dataset_link", "matched", "replaced", "uses", "last")
     list_select_related = ("dataset",)
     list_filter = ("dataset",)
@@ -46,9 +49,6 @@ class RememberedMappingAdmin(HubModelAdmin):
         "file with these columns is matched the same way."
     )
     empty_action = ("Import a file", "admin:jobs_import_new")
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
-        return self.has_scope(request, "write")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[RememberedMapping], search_term: str
@@ -88,15 +88,28 @@ class RememberedMappingAdmin(HubModelAdmin):
     def last(self, obj: RememberedMapping) -> SafeString:
         return ago(obj.updated_at)
 
-    def service_delete(self, request: HttpRequest, obj: Any) -> None:
-        remembered.forget(remembered=obj, actor=request.actor)  # type: ignore[attr-defined]
+    @confirm_action(
+        description="Forget",
+        title="Forget {object}?",
+        text="The next file with these columns is matched by their names again. Records stay as they are.",
+        button="Forget it",
+        permissions=["write"],
+        icon="delete",
+    )
+    def forget(self, request: HttpRequest, objects: QuerySet[RememberedMapping]) -> HttpResponse:
+        count = 0
+        for found in objects.select_related("organization", "dataset"):
+            remembered.forget(remembered=found, actor=request.actor)  # type: ignore[attr-defined]
+            count += 1
+        messages.success(request, "It is forgotten." if count == 1 else f"{count:,} are forgotten.")
+        return HttpResponseRedirect(self.list_url())
 
     # --- the page of one
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.forget_view)
+        view = self.admin_site.admin_view(self.value_view)
         return [
-            path("<str:object_id>/forget/", view, name="jobs_rememberedmapping_forget"),
+            path("<str:object_id>/forget-value/", view, name="jobs_rememberedmapping_value"),
             *super().get_urls(),
         ]
 
@@ -142,17 +155,17 @@ class RememberedMappingAdmin(HubModelAdmin):
                     for one in meanings[:SHOWN_MEANINGS]
                 ],
                 "more_meanings": max(0, len(meanings) - SHOWN_MEANINGS),
-                "may_forget": self.has_delete_permission(request, found),
-                "forget_url": reverse("admin:jobs_rememberedmapping_forget", args=[found.public_id]),
-                "delete_url": self.object_url(found, "delete"),
+                "may_forget": self.has_write_permission(request, found),
+                "value_url": reverse("admin:jobs_rememberedmapping_value", args=[found.public_id]),
+                "forget_url": self.object_url(found, "forget"),
                 "history_url": self.object_url(found, "history"),
             },
         )
 
-    def forget_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def value_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Forget what a value means."""
         found = self.object_or_404(request, object_id)
-        if request.method != "POST" or not self.has_delete_permission(request, found):
+        if request.method != "POST" or not self.has_write_permission(request, found):
             raise PermissionDenied
         value = request.POST.get("value", "")
         try:
