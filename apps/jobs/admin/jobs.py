@@ -248,7 +248,8 @@ class JobAdmin(ImportSteps, ExportPages, JobDeliveries, UndoPages, HubModelAdmin
         kept = job.artifacts.order_by("-id")
         stored = {artifact.kind: artifact for artifact in kept if not artifact.is_expired}
         kinds = list(stored)
-        if job.rejections.exists():
+        has_rows = job.rejections.exists()  # any format can be made of them
+        if has_rows:
             kinds += [kind for kind in (ArtifactKind.REJECTED, ArtifactKind.ERRORS) if kind not in stored]
         icons = {
             "source": "description",
@@ -264,7 +265,7 @@ class JobAdmin(ImportSteps, ExportPages, JobDeliveries, UndoPages, HubModelAdmin
                 "icon": icons[kind],
                 "artifact": stored.get(kind),
                 "formats": [(name, FileType(name).label) for name in WRITABLE]
-                if kind in (ArtifactKind.REJECTED, ArtifactKind.ERRORS)
+                if has_rows and kind in (ArtifactKind.REJECTED, ArtifactKind.ERRORS)
                 else [],
                 "url": reverse("admin:jobs_job_file", args=[job.number, kind]),
             }
