@@ -26,6 +26,8 @@ from integration_hub.runtime.supervisor import Child, Supervisor, say
 
 ROLES = ("web", "worker", "scheduler")
 QUEUES = "default,sync,jobs,webhooks,maintenance"
+# Whoever waits for a page or an answer goes before what is done in the background.
+BACKGROUND = 10
 
 
 def main(arguments: Sequence[str] | None = None, *, beside: Sequence[Child] = ()) -> int:
@@ -57,7 +59,12 @@ def main(arguments: Sequence[str] | None = None, *, beside: Sequence[Child] = ()
             return done.returncode
     os.chdir(PROJECT)
     children = [
-        Child(role, command_of(role, config, port, options.queues), {**environ, "HUB_ROLE": role})
+        Child(
+            role,
+            command_of(role, config, port, options.queues),
+            {**environ, "HUB_ROLE": role},
+            yields=BACKGROUND if role == "worker" and "web" in roles else 0,
+        )
         for role in roles
     ]
     announce = Announcement(config, port) if "web" in roles else None

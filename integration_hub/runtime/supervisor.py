@@ -41,11 +41,13 @@ def say(message: str) -> None:
 
 @dataclass
 class Child:
-    """A process to keep running. `environ` is added to the supervisor's own environment."""
+    """A process to keep running. `environ` is added to the supervisor's own environment; `yields` says by how
+    much it stands back where processes compete for the processor (0 to 19, see nice(1))."""
 
     name: str
     command: Sequence[str]
     environ: Mapping[str, str] = field(default_factory=dict)
+    yields: int = 0
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     start_at: float = 0.0
@@ -105,13 +107,18 @@ class Supervisor:
 
     def _start(self, child: Child, guardian: Guardian) -> None:
         parent = os.getpid()
+
+        def prepare() -> None:
+            die_with_parent(parent)
+            os.nice(child.yields)
+
         child.process = subprocess.Popen(  # noqa: S603  our own command lines
             child.command,
             env={**os.environ, **child.environ},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             # Safe: this process has one thread.
-            preexec_fn=lambda: die_with_parent(parent),
+            preexec_fn=prepare,
         )
         guardian.started(child.process.pid)
         child.started_at = time.monotonic()

@@ -52,6 +52,15 @@ def test_static_files_are_served_without_being_collected(hub: HubProcess) -> Non
     assert hub.get("/static/admin/css/base.css")[0] == 200
 
 
+def test_background_work_stands_back_behind_answers(hub: HubProcess) -> None:
+    def niceness(word: str) -> set[int]:
+        return {os.getpriority(os.PRIO_PROCESS, pid) for pid in hub.pids(word)}
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert niceness("granian") == {own}
+    assert niceness(" worker ") == {min(own + 10, 19)}
+
+
 def test_pages_carry_the_policies_of_their_kind(hub: HubProcess) -> None:
     import http.client
 

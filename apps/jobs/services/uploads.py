@@ -259,7 +259,7 @@ def reread(
 ) -> Job:
     """Read the file in another way, as a person chose; None finds out anew. Raises FormatError, NotReady.
 
-    What was matched before is kept as far as the columns still exist.
+    What was matched before is kept if the columns are the same, and else proposed anew.
     """
     if job.status != JobStatus.PENDING:
         raise NotReady(f"{job.number} is {job.get_status_display().lower()}; its file is not read anew.")
