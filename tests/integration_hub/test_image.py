@@ -56,6 +56,13 @@ def hub(image: Path) -> Iterator[HubProcess]:
         running.kill_all()
 
 
+def test_every_service_that_can_be_configured_finds_its_library() -> None:
+    """Brokers, databases and storage are imported when they are first used, when a start looked well."""
+    chosen = "kombu.transport.redis, kombu.transport.pyamqp, psycopg, hiredis, storages, boto3, paramiko"
+    done = subprocess.run([runtime_python(), "-c", f"import {chosen}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_guide_is_a_page_of_the_image(hub: HubProcess) -> None:
     names = [
         path.stem.partition("-")[2] or path.stem for path in (PROJECT / "docs" / "guides").glob("[0-9]*.md")
