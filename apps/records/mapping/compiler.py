@@ -103,6 +103,11 @@ class CompiledMapper:
         """Whether `map_rows` needs the `lookup` callback."""
         return bool(self._lookups)
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether rules about whole rows apply, which may depend on the day."""
+        return bool(self._rules)
+
     def map_rows(self, rows: Iterable[Any], start: int = 1, *, lookup: Lookup | None = None) -> MappedBatch:
         """Map a batch of rows, numbered from `start`. Every wrong value of every row is a problem; a row with
         problems gives no values. Raises ValueError if the mapping looks up and there is no `lookup`."""

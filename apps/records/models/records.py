@@ -40,7 +40,9 @@ class Record(TimeOrdered):
     )
     key = models.CharField(max_length=190, null=True, blank=True)  # noqa: DJ001 - several without a key
     data = JSONText()
-    content_hash = models.BinaryField(max_length=16)
+    content_hash = models.BinaryField(
+        max_length=24, help_text="16 bytes of what it holds, and 8 of the row it was written from (ADR 0017)."
+    )
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -243,3 +243,22 @@ def lock_dataset(dataset_id: Any) -> None:
             cursor.execute(
                 "SELECT pg_advisory_xact_lock(%s)", [number - (1 << 64) if number >> 63 else number]
             )
+
+
+def commit_without_waiting() -> None:
+    """Let the commit of this transaction not wait until the disk has it, on PostgreSQL.
+
+    Rows and checkpoint are lost together, or not at all, and only if the server dies within a second. For
+    all but the last of many transactions: see `settle`.
+    """
+    if is_postgres():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit TO off")
+
+
+def settle() -> None:
+    """Wait until the disk has all that was committed before."""
+    if is_postgres():
+        with connection.cursor() as cursor:
+            # A commit that wrote nothing waits for nothing.
+            cursor.execute("SELECT pg_logical_emit_message(true, 'hub', 'settle')")

@@ -18,8 +18,9 @@ from apps.records.models import Change, Dataset, LaterChange, Origin, Record
 from apps.records.models.history import taken_back
 from apps.records.services import bulk
 from apps.records.services.bulk import Column
-from apps.records.services.planning import by_keys, difference
+from apps.records.services.planning import difference
 from apps.records.services.store import CREATED, DELETED, RESTORED, UPDATED, Batch, Write, apply, origin_of
+from apps.records.services.stored import by_keys
 from apps.tenants.principals import Actor
 
 PAGE = 10_000

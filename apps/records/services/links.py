@@ -13,8 +13,10 @@ from apps.records.mapping import RowProblem
 from apps.records.models import KEY_LENGTH, Dataset, Link
 from apps.records.services import bulk
 from apps.records.services.bulk import Column
+from apps.records.services.marks import HASH_BYTES
 from apps.records.services.outcomes import BatchOutcome, LinkSource
-from apps.records.services.planning import Existing, Row
+from apps.records.services.planning import Row
+from apps.records.services.stored import Existing
 
 
 def _getter(path: str, columns: Sequence[str] | None) -> Callable[[Any], Any]:
@@ -68,7 +70,8 @@ class Reader:
     def linked(self, dataset: Dataset, rows: Sequence[Row]) -> dict[str, Existing]:
         """The records that these remote ids are tied to."""
         found = bulk.rows_in(
-            "SELECT l.remote_id, r.id, r.key, r.content_hash, r.version, r.deleted_at IS NOT NULL "
+            f"SELECT l.remote_id, r.id, r.key, substr(r.content_hash, 1, {HASH_BYTES}), r.version, "  # noqa: S608
+            "r.deleted_at IS NOT NULL "
             "FROM records_link l JOIN records_record r ON r.id = l.record_id "
             "WHERE l.organization_id = %s AND l.source = %s AND l.stream = %s AND r.dataset_id = %s "
             "AND l.remote_id {keys}",

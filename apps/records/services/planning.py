@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add
 from typing import Any
 
 import orjson
-from django.db import connection
 from django.utils import timezone
 
 from apps.records.mapping import MappedBatch, RowProblem, canonical_json, content_hash, present
 from apps.records.models import Dataset, Origin
-from apps.records.services import bulk, wire
+from apps.records.services import bulk
 from apps.records.services.outcomes import KEPT_SAMPLES, BatchOutcome, Mode, Sample
 from apps.records.services.store import (
     CREATED,
@@ -25,10 +25,9 @@ from apps.records.services.store import (
     unique_names,
     unique_text,
 )
+from apps.records.services.stored import Existing, beyond_all, bodies, ids_by_keys, stored_hashes
 
 Data = dict[str, Any]
-HASH_BYTES = 16
-WORTH_A_LOOK = 500  # keys from which it is asked whether any of them can be there
 
 
 @dataclass(slots=True)
@@ -46,6 +45,7 @@ class Row:
     )
     body: bytes = b""
     hash: bytes = b""
+    mark: bytes = b""
 
     def digest(self) -> bytes:
         """The content hash of the values."""
@@ -56,18 +56,6 @@ class Row:
         return self.hash
 
 
-@dataclass(slots=True)
-class Existing:
-    """A record that a row may mean."""
-
-    record: str
-    key: str | None
-    hash: bytes
-    version: int
-    deleted: bool
-    text: str | None = None  # its data as stored, if it was read
-
-
 def key_text(value: Any) -> str | None:
     """The text of a key field's canonical value."""
     if value is None:
@@ -75,100 +63,23 @@ def key_text(value: Any) -> str | None:
     return value if isinstance(value, str) else str(value)
 
 
-def by_keys(dataset: Dataset, keys: Sequence[str], *, with_data: bool = False) -> dict[str, Existing]:
-    """The records with these keys, deleted ones too."""
-    found = bulk.rows_in(
-        f"SELECT key, id, content_hash, version, deleted_at IS NOT NULL, {'data' if with_data else 'NULL'} "  # noqa: S608
-        "FROM records_record WHERE dataset_id = %s AND key {keys}",
-        [bulk.hex_of(dataset.pk)],
-        keys,
-    )
-    return {
-        key: Existing(bulk.hex_of(record), key, bytes(digest), version, bool(deleted), text)
-        for key, record, digest, version, deleted, text in found
-    }
-
-
-def stored_hashes(dataset: Dataset, keys: Sequence[str]) -> Sequence[bytes | None]:
-    """For each key its record's content hash: empty if the record is deleted, None if there is none.
-
-    PostgreSQL answers with one value for all keys: reading a row of it each would cost more than finding it.
-    """
-    if not keys:
-        return []
-    mark = f"CASE WHEN deleted_at IS NULL THEN content_hash ELSE {bulk.EMPTY_BYTES} END"
-    pk = bulk.hex_of(dataset.pk)
-    if not bulk.is_postgres():
-        found = dict(
-            bulk.rows_in(
-                f"SELECT key, {mark} FROM records_record WHERE dataset_id = %s AND key {{keys}}",  # noqa: S608
-                [pk],
-                keys,
-            )
-        )
-        return list(map(found.get, keys))
-    width = HASH_BYTES + 1
-    [(answer,)] = bulk.rows_of(
-        "SELECT string_agg(coalesce(found.mark, %s), ''::bytea ORDER BY wanted.n) "
-        "FROM unnest(%s::text[]) WITH ORDINALITY AS wanted(key, n) LEFT JOIN LATERAL ("
-        "SELECT CASE WHEN deleted_at IS NULL THEN '\\x01'::bytea || content_hash ELSE %s END AS mark "
-        "FROM records_record WHERE dataset_id = %s AND key = wanted.key OFFSET 0) AS found ON TRUE",
-        [bytes(width), wire.array(keys, "text"), b"\x02" + bytes(HASH_BYTES), pk],
-    )
-    states = answer[::width]
-    hashes = [answer[n : n + HASH_BYTES] for n in range(1, len(answer), width)]
-    if states.count(1) == len(keys):
-        return hashes
-    return [
-        digest if state == 1 else b"" if state else None for state, digest in zip(states, hashes, strict=True)
-    ]
-
-
-def ids_by_keys(dataset: Dataset, keys: Sequence[str]) -> dict[str, str]:
-    """Key → record."""
-    found = bulk.rows_in(
-        "SELECT key, id FROM records_record WHERE dataset_id = %s AND key {keys}",
-        [bulk.hex_of(dataset.pk)],
-        keys,
-    )
-    return {key: bulk.hex_of(record) for key, record in found}
-
-
-def beyond_all(dataset: Dataset, keys: Sequence[str]) -> bool:
-    """Whether all keys lie before or after all that the dataset has: what grows in order looks nothing up.
-
-    Both databases and Python compare keys by code point.
-    """
-    if len(keys) < WORTH_A_LOOK:
-        return False
-    with connection.cursor() as cursor:
-        of = "FROM records_record WHERE dataset_id = %s AND key IS NOT NULL"
-        pk = bulk.hex_of(dataset.pk)
-        cursor.execute(f"SELECT (SELECT MIN(key) {of}), (SELECT MAX(key) {of})", [pk, pk])
-        first, last = cursor.fetchone()
-    return first is None or min(keys) > last or max(keys) < first
-
-
-def bodies(records: Sequence[str]) -> dict[str, Data]:
-    """The data of records, by id."""
-    found = bulk.rows_in("SELECT id, data FROM records_record WHERE id {keys}", [], records, cast="uuid")
-    return {bulk.hex_of(record): orjson.loads(text) for record, text in found}
-
-
 @dataclass(slots=True)
 class Prepared:
     """A mapped batch, with what its rows would store: data without nulls, its canonical JSON and hash.
 
     `keys` are given where no two rows have the same key and none lacks one. `creates` are all rows as new
-    records, packed already, where they can only be that or what is stored already.
+    records, packed already, where they can only be that or what is stored already. `marks` are those of the
+    rows, as many as `data`. `is_examined` is false where the caller's `examine` has yet to see the rows.
     """
 
     mapped: MappedBatch = field(default_factory=MappedBatch)
     data: list[Data] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     hashes: list[bytes] = field(default_factory=list)
+    marks: list[bytes] = field(default_factory=list)
     keys: list[str] | None = None
     creates: Creates | None = None
+    is_examined: bool = True
 
     def extend(self, piece: Prepared) -> None:
         """Take in the next rows. Call `settle_keys` after the last."""
@@ -184,6 +95,7 @@ class Prepared:
         self.data += piece.data
         self.bodies += piece.bodies
         self.hashes += piece.hashes
+        self.marks += piece.marks
 
     def settle_keys(self) -> None:
         """Keep the keys, and what was packed, only if no two rows have the same key."""
@@ -191,15 +103,24 @@ class Prepared:
             self.keys = self.creates = None
 
 
-def prepare(mapped: MappedBatch, dataset: Dataset, *, in_order: bool = False) -> Prepared:
+def prepare(
+    mapped: MappedBatch,
+    dataset: Dataset,
+    marks: Sequence[bytes] = (),
+    *,
+    first: int = 1,
+    in_order: bool = False,
+) -> Prepared:
     """The costly part that needs no database: done ahead, while it writes the batch before.
 
-    `in_order` says that the values have their keys in order on every level.
+    `marks` are those of all rows from number `first` on, if rows are marked. `in_order` says that the values
+    have their keys in order on every level.
     """
     data = mapped.present
     bodies = list(map(orjson.dumps if in_order else canonical_json, data))
     hashes = list(map(content_hash, bodies))
-    return Prepared(mapped, data, bodies, hashes, _keys(dataset, mapped.values))
+    of_rows = [marks[number - first] for number in mapped.rows] if marks else [b""] * len(data)
+    return Prepared(mapped, data, bodies, hashes, of_rows, _keys(dataset, mapped.values))
 
 
 def _keys(dataset: Dataset, rows: Sequence[Data]) -> list[str] | None:
@@ -229,7 +150,8 @@ def pack_ahead(
     if defaults and not all(defaults.keys() <= values.keys() for values in mapped.values):
         return
     keys: list[str | None] = list(prepared.keys)
-    creates = Creates(keys, prepared.data, prepared.bodies, prepared.hashes)
+    hashes = list(map(add, prepared.hashes, prepared.marks))
+    creates = Creates(keys, prepared.data, prepared.bodies, hashes)
     creates.number()
     creates.packed.append(pack(creates, dataset, origin, timezone.now(), journal=journal, slots=slots))
     prepared.creates = creates
@@ -310,7 +232,7 @@ class Plan:
                 continue
             data = present({**defaults, **row.values} if defaults else row.values)
             body = canonical_json(data)
-            creates.add(row.key, data, body, content_hash(body))
+            creates.add(row.key, data, body, content_hash(body) + row.mark)
             kept.append(row)
         for row, record, data in zip(kept, creates.number(), creates.data[before:], strict=True):
             self.touched.append((row, record))
@@ -346,7 +268,7 @@ class Plan:
             self._swift_all(rows, rows.creates)
             return []
         numbers, values, missing = rows.mapped.rows, rows.mapped.values, rows.mapped.missing
-        data, bodies, digests = rows.data, rows.bodies, rows.hashes
+        data, bodies, digests, marks = rows.data, rows.bodies, rows.hashes, rows.marks
         creates, defaults = self.batch.creates, self.defaults
         may_create = self.mode is not Mode.UPDATE
         others = []
@@ -358,9 +280,9 @@ class Plan:
                     if defaults and not defaults.keys() <= values[n].keys():
                         whole = present({**defaults, **values[n]})
                         body = canonical_json(whole)
-                        creates.add(key, whole, body, content_hash(body))
+                        creates.add(key, whole, body, content_hash(body) + marks[n])
                     else:
-                        creates.add(key, data[n], bodies[n], digests[n])
+                        creates.add(key, data[n], bodies[n], digests[n] + marks[n])
                     self.sample(numbers[n], CREATED, key, {}, creates.data[-1])
                     continue
             elif held == digests[n] and self.mode is not Mode.CREATE:
@@ -369,7 +291,9 @@ class Plan:
                     self.met.append(ids[key])
                 continue
             others.append(
-                Row(numbers[n], values[n], missing[n], None, "", key, data[n], bodies[n], digests[n])
+                Row(
+                    numbers[n], values[n], missing[n], None, "", key, data[n], bodies[n], digests[n], marks[n]
+                )
             )
         self.met += creates.number()
         self.outcome.unchanged += same
@@ -419,7 +343,7 @@ class Plan:
                     key,
                     data,
                     body,
-                    digest,
+                    digest + row.mark,
                     existing.version + 1,
                     before,
                     after,

@@ -12,9 +12,11 @@ from apps.kernel.errors import Conflict, FieldError, InvalidInput, NotFound, Rac
 from apps.records.mapping import CompiledMapper, RowProblem, compile_mapping
 from apps.records.models import Dataset, Record
 from apps.records.services import bulk
+from apps.records.services.marks import HASH_BYTES
 from apps.records.services.outcomes import BatchOutcome, Mode
-from apps.records.services.planning import Existing, Guard, Plan, Row, by_keys, key_text
+from apps.records.services.planning import Guard, Plan, Row, key_text
 from apps.records.services.store import Batch, apply, origin_of
+from apps.records.services.stored import Existing, by_keys
 from apps.records.services.upsert import removals
 from apps.tenants.principals import Actor
 
@@ -74,7 +76,7 @@ def _save(
         row = _checked(dataset, values)
         if dataset.key_field and dataset.key_field in row.values and row.key is None:
             _refuse([_missing_key(dataset)])
-        existing = Existing(record.pk.hex, current[0], bytes(current[1]), current[2], False)
+        existing = Existing(record.pk.hex, current[0], bytes(current[1])[:HASH_BYTES], current[2], False)
         if row.key is not None and row.key != existing.key:
             holder = by_keys(dataset, [row.key]).get(row.key)
             if holder is not None and holder.record != existing.record:

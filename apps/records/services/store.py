@@ -44,7 +44,7 @@ class Write:
     key: str | None
     data: Data
     body: bytes  # canonical JSON of `data`
-    hash: bytes
+    hash: bytes  # of the content, with the row's mark if it has one
     version: int
     before: Data | None = None
     after: Data | None = None
@@ -57,7 +57,7 @@ class Creates:
     keys: list[str | None] = field(default_factory=list)
     data: list[Data] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)  # canonical JSON of `data`
-    hashes: list[bytes] = field(default_factory=list)
+    hashes: list[bytes] = field(default_factory=list)  # of the content, with the row's mark if it has one
     ids: list[bytes] = field(default_factory=list)  # given by `number`
     packed: list[bulk.Packed] = field(default_factory=list)  # where exactly these rows were packed ahead
 

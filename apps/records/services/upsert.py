@@ -7,48 +7,28 @@ Rows are read as a stream and written in batches. Each batch is one transaction,
 from __future__ import annotations
 
 import contextlib
-import csv
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
-from apps.kernel import pace
 from apps.kernel.errors import InvalidInput
-from apps.records.mapping import CompiledMapper, MappedBatch, MappingSpec, compile_mapping
+from apps.records.mapping import CompiledMapper, MappingSpec, compile_mapping
 from apps.records.models import Dataset, Origin, Record, SeenRecord
 from apps.records.services import bulk, links
+from apps.records.services.intake import Examine, Intake
 from apps.records.services.lookups import Finder
+from apps.records.services.marks import Glance, Marker
 from apps.records.services.outcomes import BatchOutcome, LinkSource, Mode, UpsertResult, UpsertStopped
-from apps.records.services.planning import (
-    Existing,
-    Guard,
-    Plan,
-    Prepared,
-    Row,
-    by_keys,
-    key_text,
-    pack_ahead,
-    prepare,
-)
+from apps.records.services.planning import Guard, Plan, Prepared, Row, key_text
 from apps.records.services.store import DELETED, Batch, Write, apply, origin_of
+from apps.records.services.stored import Existing, by_keys
 from apps.tenants.principals import Actor
 
 __all__ = ["BatchOutcome", "LinkSource", "Mode", "UpsertResult", "UpsertStopped", "upsert"]
 
 BATCH = 10_000
-PIECE = 1_000  # rows that are mapped and packed at once
-PACKED_FROM = 100  # rows of a batch from which it is worth packing them before it is known that they are new
 OnBatch = Callable[[BatchOutcome], None]
-Examine = Callable[[MappedBatch], None]
-_CSVReader = type(csv.reader(()))
-
-
-def may_be_read_anywhere(rows: Iterable[Any]) -> bool:
-    """Whether another thread may read the rows: what is in memory or a file, and what says so of itself."""
-    return isinstance(rows, (list, tuple, _CSVReader)) or getattr(rows, "may_be_read_anywhere", False) is True
 
 
 class _DryRunDone(Exception):
@@ -81,16 +61,17 @@ def upsert(
     it rolls its batch back and raises UpsertStopped. With `overwrite` off only blanks are filled. A `dry_run`
     is the same run, rolled back: it leaves the database as it was. Mode REPLACE finally deletes the records
     that no row named, unless a row was wrong, there was none, or `allow_deletion` is off. `examine` may look
-    at each mapped batch, in order, and leave rows out or warn of them. Raises InvalidInput if the mapping
+    at each mapped batch, in order, and leave rows out or warn of them; of rows that are recognized as stored
+    already it sees the key alone. Raises InvalidInput if the mapping
     does not fit the dataset.
     """
     mode = Mode(mode)
-    mapper = compile_mapping(
-        dataset.fields, mapping, columns=columns, timezone=timezone or dataset.organization.timezone
-    )
+    timezone = timezone or dataset.organization.timezone
+    mapper = compile_mapping(dataset.fields, mapping, columns=columns, timezone=timezone)
     if mode is not Mode.CREATE and link is None and not dataset.key_field:
         mode = _without_key(mode, dataset)
-    run = _Run(dataset, actor, mapper, mode, link, overwrite, dry_run, stop_on_error, examine)
+    marker = Marker.of(dataset, mapper, timezone, overwrite=overwrite)
+    run = _Run(dataset, actor, mapper, mode, link, overwrite, dry_run, stop_on_error, examine, marker)
     try:
         with transaction.atomic() if dry_run else contextlib.nullcontext():
             result = run.all(rows, batch_size, first_row, on_batch, allow_deletion)
@@ -123,6 +104,7 @@ class _Run:
         dry_run: bool,
         stop_on_error: bool,
         examine: Examine | None = None,
+        marker: Marker | None = None,
     ) -> None:
         self.dataset = dataset
         self.actor = actor
@@ -132,13 +114,20 @@ class _Run:
         self.overwrite = overwrite
         self.dry_run = dry_run
         self.stop_on_error = stop_on_error
-        self.examine = examine
         self.guard = Guard(dataset)
         self.swift = link is None and bool(dataset.key_field) and not self.guard.concerns(mapper.targets)
-        self.finder = Finder(dataset.organization, create=self._create_references)
-        self.creating = True  # whether the last batch created everything: what to pack ahead
-        self.origin = Origin()
         self.slots = not dry_run or mapper.needs_lookup
+        self.intake = Intake(
+            dataset,
+            mapper,
+            mode,
+            swift=self.swift,
+            dry_run=dry_run,
+            slots=self.slots,
+            examine=examine,
+            marker=marker if self.swift else None,
+            finder=Finder(dataset.organization, create=self._create_references),
+        )
 
     def all(
         self,
@@ -149,19 +138,31 @@ class _Run:
         allow_deletion: bool,
     ) -> UpsertResult:
         origin = origin_of(self.dataset, kind=self.actor.kind, ref=self.actor.ref, label=self.actor.label)
-        self.origin = origin
+        intake = self.intake
+        intake.origin = origin
         result = UpsertResult(origin=origin)
         if self.mode is Mode.REPLACE and first_row == 1:
             SeenRecord.objects.filter(origin=origin).delete()
         number = first_row
-        with contextlib.closing(self._mapped(rows, batch_size, first_row)) as batches:
-            for part, prepared in batches:
+        alone, unsettled = not connection.in_atomic_block, False
+        with contextlib.closing(intake.batches(rows, batch_size, first_row)) as batches:
+            for part, found in batches:
                 with transaction.atomic():
-                    outcome = self.one(part, prepared, number, origin)
+                    if part and not self.dry_run:
+                        bulk.lock_dataset(self.dataset.pk)
+                    prepared, known = intake.resolved(part, found, number)
+                    outcome = self.one(part, prepared, known, number, origin)
                     if on_batch is not None:
                         on_batch(outcome)
+                    # Who is told of the commit may act on it at once: it must not be lost any more.
+                    unsettled = alone and len(part) == batch_size and not connection.run_on_commit
+                    if unsettled:
+                        bulk.commit_without_waiting()
+                intake.learn(outcome, isinstance(found, Glance), known)
                 result.add(outcome)
                 number += len(part)
+        if unsettled:
+            bulk.settle()
         if self.mode is Mode.REPLACE:
             # A source without a single row is a mistake far more often than an order to delete everything.
             empty = number == 1
@@ -171,89 +172,22 @@ class _Run:
                     result.add(outcome)
         return result
 
-    def _mapped(
-        self, rows: Iterable[Any], batch_size: int, first_row: int
-    ) -> Generator[tuple[list[Any], Prepared], None, None]:
-        """The batches, mapped and checked, the next one while the database writes the present one.
-
-        A source is read ahead too if nothing ties it to the caller's thread; mappings that look up in the
-        database do not leave it.
-        """
-        source = iter(rows)
-
-        def read() -> list[Any]:
-            return list(islice(source, batch_size))
-
-        number = first_row
-        part = read()
-        if len(part) < batch_size or self.mapper.needs_lookup:
-            while part:
-                yield self._ready(part, number)
-                number += len(part)
-                part = read()
-            return
-        free = may_be_read_anywhere(rows)
-        with pace.calm(), ThreadPoolExecutor(1, thread_name_prefix="mapping") as ahead:
-            coming = ahead.submit(self._ready, part, number)
-            while True:
-                following = [] if free else read()
-                present = coming.result()
-                number += len(present[0])
-                if free:
-                    coming = ahead.submit(self._ready, islice(source, batch_size), number)
-                elif following:
-                    coming = ahead.submit(self._ready, following, number)
-                if present[0]:
-                    yield present
-                if not (following or (free and present[0])):
-                    return
-
-    def _ready(self, part: Iterable[Any], number: int) -> tuple[list[Any], Prepared]:
-        """A batch read, mapped and prepared, in pieces that the processor's caches hold. Mappings that look
-        up get it whole: they ask the database once for each piece."""
-        rows, whole = iter(part), Prepared()
-        read: list[Any] = []
-        lookup = self.finder if self.mapper.needs_lookup else None
-        while piece := list(rows if lookup is not None else islice(rows, PIECE)):
-            mapped = self.mapper.map_rows(piece, number + len(read), lookup=lookup)
-            if self.examine is not None:
-                self.examine(mapped)
-            prepared = prepare(mapped, self.dataset, in_order=self.mapper.writes_in_order)
-            if self._worth_packing(whole, prepared):
-                pack_ahead(
-                    prepared,
-                    self.dataset,
-                    self.origin,
-                    self.mapper.defaults,
-                    journal=not self.dry_run,
-                    slots=self.slots,
-                )
-            whole.extend(prepared)
-            read += piece
-        whole.settle_keys()
-        return read, whole
-
-    def _worth_packing(self, whole: Prepared, piece: Prepared) -> bool:
-        if not self.swift or self.mode is Mode.UPDATE:
-            return False
-        if whole.data:
-            return whole.creates is not None
-        return self.creating and len(piece.data) >= PACKED_FROM
-
-    def one(self, part: list[Any], prepared: Prepared, number: int, origin: Origin) -> BatchOutcome:
+    def one(
+        self, part: list[Any], prepared: Prepared, known: int, number: int, origin: Origin
+    ) -> BatchOutcome:
         """Write one batch, in the caller's transaction."""
         mapped = prepared.mapped
-        outcome = BatchOutcome(first_row=number, rows=len(part))
+        outcome = BatchOutcome(first_row=number, rows=len(part), unchanged=known)
         outcome.problems.extend(mapped.problems)
         outcome.warnings.extend(mapped.warnings)
         outcome.skipped.extend(mapped.skipped)
-        if mapped.rows and not self.dry_run:
-            bulk.lock_dataset(self.dataset.pk)
         rows = self._swift(prepared, origin, outcome)
         if rows is None:
             rows = [
-                Row(n, values, missing)
-                for n, values, missing in zip(mapped.rows, mapped.values, mapped.missing, strict=True)
+                Row(n, values, missing, mark=mark)
+                for n, values, missing, mark in zip(
+                    mapped.rows, mapped.values, mapped.missing, prepared.marks, strict=True
+                )
             ]
             self._identify(rows, part, number, outcome)
         for wave in self._waves(rows):
@@ -271,7 +205,7 @@ class _Run:
         batch = Batch(self.dataset, origin, slots=self.slots)
         plan = self._plan(batch, outcome)
         others = plan.swift(prepared, keys)
-        self.creating = len(batch.creates) == len(keys)
+        self.intake.creating = 0 < len(keys) == len(batch.creates)
         apply(batch, journal=not self.dry_run)
         if self.mode is Mode.REPLACE:
             self._note_seen(origin, plan.met)
