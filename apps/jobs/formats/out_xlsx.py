@@ -13,7 +13,9 @@ import re
 import shutil
 import tempfile
 import zipfile
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import IO, Any, BinaryIO
 from xml.sax.saxutils import escape
@@ -34,6 +36,8 @@ from apps.kernel.spreadsheets import DANGEROUS, MAX_CELL, MAX_ROWS, NOT_XML, har
 
 LEVEL = 1
 """Of deflate: a tenth larger than at 6, in a third of the time."""
+AHEAD = 1
+"""Batches that wait to be packed while the next is written."""
 REPLACED = "{n} characters that a workbook cannot hold were replaced by “�”."
 CUT = (
     "{n} texts were cut: a cell of a workbook holds 32,767 characters. Choose another format for all of them."
@@ -49,6 +53,7 @@ _BOUNDS = {
     "": ("><v>", "</v></c>"),
     "boolean": (' t="b"><v>', "</v></c>"),
     "text": (' t="inlineStr"><is><t xml:space="preserve">', "</t></is></c>"),
+    "plain": (' t="inlineStr"><is><t>', "</t></is></c>"),  # no white space at its ends, nothing to escape
 }
 """What stands around a cell's content, after its reference and style."""
 _SHEET_PART = re.compile(r"xl/worksheets/sheet(\d+)\.xml")
@@ -69,14 +74,16 @@ class XlsxOutput(Output):
         self._others: list[tuple[str, Sequence[OutColumn], OutOptions, IO[bytes]]] = []
         self.sheets = 0
         self._part: IO[bytes] | None = None
+        self._packer = ThreadPoolExecutor(1, thread_name_prefix="xlsx")
+        self._unpacked: deque[Future[int]] = deque()
 
     # --- cells
 
     def names(self) -> dict[str, Any]:
         return {
-            "X": self._text, "D": DANGEROUS | {"'"}, "money": money_text, "js": json_text,
+            "X": self._text, "D": DANGEROUS | {"'", " "}, "money": money_text, "js": json_text,
             "day": self._day, "moment": self._moment, "number": _number,
-            "B": {True: "1", False: "0"}, "AMP": "&", "LT": "<", "GT": ">", "UX": "_x",
+            "B": {True: "1", False: "0"}, "AMP": "&", "LT": "<", "GT": ">", "UX": "_x", "SP": " ",
         }  # fmt: skip
 
     def _cell(self, column: OutColumn, value: str, *, kind: str = "", style: bool = False) -> str:
@@ -109,11 +116,12 @@ class XlsxOutput(Output):
             made = self._cell(column, f"X({'money' if kind == 'money' else 'js'}(v))", kind="text")
             return f"({blank} {made})"
         plain = (
-            "v.isprintable() and v[:1] not in D and AMP not in v and LT not in v and GT not in v "
-            "and UX not in v and len(v) < 32000"
+            "v.isprintable() and v[:1] not in D and v[-1] != SP and AMP not in v and LT not in v "
+            "and GT not in v and UX not in v and len(v) < 32000"
         )
+        made = self._cell(column, "X(v)", kind="text")
         return (
-            f"('' if not (v := {value}) else {self._cell(column, f'(v if {plain} else X(v))', kind='text')})"
+            f"('' if not (v := {value}) else {self._cell(column, 'v', kind='plain')} if {plain} else {made})"
         )
 
     def cell(self, column: OutColumn, value: Any, row: int) -> Any:
@@ -173,7 +181,14 @@ class XlsxOutput(Output):
             self._end()
             self._begin()
         assert self._part is not None
-        self._part.write("".join(rows).encode())
+        self._settle(AHEAD)
+        # Deflating lets other threads run: the next rows are written as XML meanwhile.
+        self._unpacked.append(self._packer.submit(self._part.write, "".join(rows).encode()))
+
+    def _settle(self, left: int) -> None:
+        """Wait until no more than so many batches are to be packed. Raises what writing them raised."""
+        while len(self._unpacked) > left:
+            self._unpacked.popleft().result()
 
     def _begin(self) -> None:
         self.sheets += 1
@@ -187,6 +202,7 @@ class XlsxOutput(Output):
 
     def _end(self) -> None:
         if self._part is not None:
+            self._settle(0)
             self._part.write(self._tail.encode())
             self._part.close()
             self._part = None
@@ -219,6 +235,7 @@ class XlsxOutput(Output):
                 shutil.copyfileobj(spool, part, 1_048_576)
                 part.write(tails[n].encode())
         self._archive.close()
+        self._packer.shutdown()
         self.file.flush()
 
     def _named(self, number: int) -> str:
