@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from apps.apikeys.models.usage import Grain
-from apps.apikeys.usage import export, selectors
+from apps.apikeys.usage import export, performance, selectors
 from apps.apikeys.usage.selectors import Group, Narrowed, Point, Span
 from apps.kernel.admin import Series, allows, bar_chart, line_chart, milliseconds, number, size
 from apps.kernel.admin.site import site_urls
@@ -71,6 +71,7 @@ def usage_view(request: HttpRequest) -> HttpResponse:
         "callers": [_line(group, query, "caller") for group in callers],
         "endpoints": [_line(group, query, "endpoint") for group in endpoints],
         "versions": [_line(group, query, "") for group in versions],
+        "advice": performance.advise(organization, span) if narrowed == selectors.EVERYTHING else None,
         "refused": selectors.refused_requests(organization),
         "strangers": selectors.refused_requests(None) if strangers else [],
         "stranger_count": selectors.total(selectors.series(None, span)).refused if strangers else 0,

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.apikeys.api import usage
+from apps.apikeys.api import performance, usage
 from apps.apikeys.api.applications import ApplicationViewSet
 from apps.apikeys.api.auth import TokenRefreshView, TokenRevokeView, TokenView
 from apps.apikeys.api.limits import ApplicationLimitsView, KeyLimitsView, OrganizationLimitsView
@@ -24,6 +24,9 @@ urlpatterns = [
     path("security", usage.SecurityView.as_view()),
     path("security/analytics", usage.AnalyticsView.as_view()),
     path("security/analytics/file", usage.AnalyticsFileView.as_view()),
+    path("performance", performance.PerformanceView.as_view()),
+    path("performance/endpoints", performance.EndpointsView.as_view()),
+    path("performance/recommendations", performance.RecommendationsView.as_view()),
     *router.urls,
     path("versions", VersionListView.as_view()),
     path("versions/<str:version_name>", VersionView.as_view()),

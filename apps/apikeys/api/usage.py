@@ -16,7 +16,8 @@ from apps.apikeys.models import APIKey, Application
 from apps.apikeys.models.usage import RequestLog
 from apps.apikeys.statuses import KeyStatus
 from apps.apikeys.usage import export, selectors
-from apps.apikeys.usage.selectors import Group, Narrowed, Numbers, Span
+from apps.apikeys.usage.numbers import Numbers
+from apps.apikeys.usage.selectors import Group, Narrowed, Span
 from apps.audit.services import verification
 from apps.kernel.api.views import HubAPIView, Parameter, find
 from apps.kernel.errors import BadRequest, FieldError, NotFound

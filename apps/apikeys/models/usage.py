@@ -61,6 +61,12 @@ class UsageBucket(models.Model):
     bytes_in = models.PositiveBigIntegerField()
     bytes_out = models.PositiveBigIntegerField()
     time_us = models.PositiveBigIntegerField(help_text="Microseconds of all calls together.")
+    statements = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="SQL statements of all calls together."
+    )
+    database_us = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="Microseconds spent on them."
+    )
     longest_us = models.PositiveBigIntegerField(help_text="Microseconds of the longest call.")
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()

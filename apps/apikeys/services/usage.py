@@ -41,7 +41,7 @@ _stop = threading.Event()
 _failing = False
 
 
-def note(request: HttpRequest, response: Any, seconds: float) -> None:
+def note(request: HttpRequest, response: Any, seconds: float, statements: Any) -> None:
     """Remember one answered call. No SQL, no lock, a few microseconds."""
     state = request.__dict__
     match = state.get("resolver_match")
@@ -70,6 +70,8 @@ def note(request: HttpRequest, response: Any, seconds: float) -> None:
             client_ip(request),
             meta.get("HTTP_USER_AGENT", ""),
             state.get("request_id", ""),
+            statements.count,
+            statements.seconds,
         )
     )
     if _thread is None:
@@ -131,7 +133,7 @@ def _collect(collected: Collected) -> None:
 
 def _call(entry: tuple[Any, ...], keys: dict[UUID, APIKey]) -> Call:
     (at, principal, refused_key, method, path, route, version, status, code, seconds, given, length, ip,
-     user_agent, request_id) = entry  # fmt: skip
+     user_agent, request_id, statements, database) = entry  # fmt: skip
     organization: UUID | None = None
     kind = subject_id = label = ""
     key_id = None
@@ -165,6 +167,8 @@ def _call(entry: tuple[Any, ...], keys: dict[UUID, APIKey]) -> Call:
         ip=ip,
         user_agent=user_agent,
         request_id=request_id,
+        statements=statements,
+        database_us=int(database * 1_000_000),
     )
 
 

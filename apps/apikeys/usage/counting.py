@@ -42,6 +42,8 @@ class Call(NamedTuple):
     ip: str | None
     user_agent: str
     request_id: str
+    statements: int = 0
+    database_us: int = 0
 
     @property
     def refused(self) -> bool:
@@ -78,12 +80,13 @@ class Sum:
     """Counts of one series."""
 
     __slots__ = (
-        "bytes_in", "bytes_out", "count", "first", "last", "limited", "longest", "refused", "steps", "time",
+        "bytes_in", "bytes_out", "count", "database", "first", "last", "limited", "longest", "refused",
+        "statements", "steps", "time",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.count = self.limited = self.refused = self.bytes_in = self.bytes_out = 0
-        self.time = self.longest = 0
+        self.time = self.longest = self.statements = self.database = 0
         self.first, self.last = float("inf"), 0.0
         self.steps = [0] * histogram.STEPS
 
@@ -94,6 +97,8 @@ class Sum:
         self.bytes_in += call.bytes_in
         self.bytes_out += call.bytes_out
         self.time += call.time_us
+        self.statements += call.statements
+        self.database += call.database_us
         self.longest = max(self.longest, call.time_us)
         self.first, self.last = min(self.first, call.at), max(self.last, call.at)
         self.steps[histogram.step_of(call.time_us)] += 1
@@ -105,6 +110,8 @@ class Sum:
         self.bytes_in += other.bytes_in
         self.bytes_out += other.bytes_out
         self.time += other.time
+        self.statements += other.statements
+        self.database += other.database
         self.longest = max(self.longest, other.longest)
         self.first, self.last = min(self.first, other.first), max(self.last, other.last)
         self.steps = [a + b for a, b in zip(self.steps, other.steps, strict=True)]

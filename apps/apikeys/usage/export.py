@@ -47,7 +47,7 @@ def rows_of(organization: Organization, span: Span, narrowed: Narrowed) -> Itera
     """The header and the rows, in order of time."""
     yield list(HEADERS)
     names: dict[tuple[str, str], str] = {}
-    buckets = selectors._buckets(organization, _coarse(span), Level.DETAIL, narrowed)
+    buckets = selectors.buckets(organization, _coarse(span), Level.DETAIL, narrowed)
     for row in buckets.order_by("starts_at", "id").values_list(*_COLUMNS).iterator(chunk_size=1000):
         starts_at, grain, kind, subject_id, method, route, version, status_class, count = row[:9]
         subject = (kind, subject_id)

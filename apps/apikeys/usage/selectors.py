@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from django.utils import timezone
 from apps.apikeys.models import APIKey, Application, RequestLog, UsageAddresses, UsageBucket
 from apps.apikeys.models.usage import Grain, Level
 from apps.apikeys.usage import histogram, sketch
+from apps.apikeys.usage.numbers import ADDED, Numbers
 from apps.apikeys.usage.retention import KEPT
 from apps.kernel.errors import BadRequest, FieldError
 from apps.tenants.models import Organization, User
@@ -28,7 +29,6 @@ RANGES = {
 }
 BUCKETS = {"5m": Grain.MINUTES, "hour": Grain.HOUR, "day": Grain.DAY}
 MOST_BARS = 750
-_ADDED = ("count", "limited", "refused", "bytes_in", "bytes_out", "time_us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,60 +69,6 @@ class Narrowed:
 
 
 EVERYTHING = Narrowed()
-
-
-@dataclass
-class Numbers:
-    """What calls add up to."""
-
-    count: int = 0
-    classes: dict[int, int] = field(default_factory=dict)
-    limited: int = 0
-    refused: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    time_us: int = 0
-    longest_us: int = 0
-    steps: list[int] = field(default_factory=lambda: [0] * histogram.STEPS)
-
-    def add(self, row: dict[str, Any]) -> None:
-        status_class = row.get("status_class")
-        if status_class is not None:
-            self.classes[status_class] = self.classes.get(status_class, 0) + row["count_sum"]
-        for name in _ADDED:
-            setattr(self, name, getattr(self, name) + row[f"{name}_sum"])
-        self.longest_us = max(self.longest_us, row["longest"])
-        self.steps = [a + row[f"{name}_sum"] for a, name in zip(self.steps, histogram.COLUMNS, strict=True)]
-
-    def merge(self, other: Numbers) -> None:
-        for status_class, count in other.classes.items():
-            self.classes[status_class] = self.classes.get(status_class, 0) + count
-        self.count += other.count
-        for name in _ADDED[1:]:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.longest_us = max(self.longest_us, other.longest_us)
-        self.steps = [a + b for a, b in zip(self.steps, other.steps, strict=True)]
-
-    @property
-    def errors(self) -> int:
-        """Answers 400 and above."""
-        return sum(count for status_class, count in self.classes.items() if status_class >= 4)
-
-    @property
-    def failures(self) -> int:
-        """Answers 500 and above: the hub's own fault."""
-        return self.classes.get(5, 0)
-
-    @property
-    def success_rate(self) -> float | None:
-        return round(100 * (self.count - self.errors) / self.count, 2) if self.count else None
-
-    @property
-    def average_ms(self) -> float | None:
-        return round(self.time_us / self.count / 1000, 2) if self.count else None
-
-    def percentile(self, share: float) -> float | None:
-        return histogram.percentile(self.steps, share, longest=self.longest_us / 1000)
 
 
 @dataclass
@@ -196,9 +142,10 @@ def _wrong(name: str, detail: str) -> BadRequest:
 # --- numbers
 
 
-def _buckets(
+def buckets(
     organization: Organization | None, span: Span, level: Level, narrowed: Narrowed
 ) -> QuerySet[UsageBucket]:
+    """The rows of a level in a span."""
     grain = span.grain
     if level == Level.DETAIL and grain == Grain.MINUTES:
         grain = Grain.HOUR  # details are not kept finer
@@ -212,8 +159,9 @@ def _buckets(
     return narrowed.apply(rows)
 
 
-def _summed(rows: QuerySet[Any], *by: str) -> QuerySet[Any, Any]:
-    names = (*_ADDED, *histogram.COLUMNS)
+def summed(rows: QuerySet[Any], *by: str) -> QuerySet[Any, Any]:
+    """What they add up to, by some columns: what `Numbers.add` takes."""
+    names = (*ADDED, *histogram.COLUMNS)
     return (
         rows.order_by()
         .values(*by)
@@ -224,7 +172,7 @@ def _summed(rows: QuerySet[Any], *by: str) -> QuerySet[Any, Any]:
 def series(organization: Organization | None, span: Span, narrowed: Narrowed = EVERYTHING) -> list[Point]:
     """Every bucket of the span, oldest first, empty ones too. One statement."""
     points = {start: Numbers() for start in span.starts}
-    for row in _summed(_buckets(organization, span, narrowed.level, narrowed), "starts_at", "status_class"):
+    for row in summed(buckets(organization, span, narrowed.level, narrowed), "starts_at", "status_class"):
         found = points.get(row["starts_at"].astimezone(UTC))
         if found is None:
             found = points[min(points)]
@@ -260,7 +208,7 @@ def ranking(
     and those that name callers."""
     columns = GROUPS[by]
     level = _level_for(by, narrowed)
-    rows = _buckets(organization, span, level, narrowed)
+    rows = buckets(organization, span, level, narrowed)
     busiest = list(
         rows.order_by()
         .values_list(*columns)
@@ -274,7 +222,7 @@ def ranking(
         wanted |= Q(**dict(zip(columns, row, strict=False)))
     found: dict[tuple[Any, ...], Numbers] = {}
     by_class = columns if "status_class" in columns else (*columns, "status_class")
-    for row in _summed(rows.filter(wanted), *by_class):
+    for row in summed(rows.filter(wanted), *by_class):
         found.setdefault(tuple(row[name] for name in columns), Numbers()).add(row)
     groups = []
     names = labels([row[:2] for row in busiest]) if by == "key" else {}
@@ -389,12 +337,12 @@ def lifetime(organization: Organization, subject: tuple[str, str]) -> Lifetime:
         subject_id=subject[1],
     )
     numbers, first, last = Numbers(), None, None
-    for row in _summed(rows, "status_class").annotate(first=Min("first_at"), last=Max("last_at")):
+    for row in summed(rows, "status_class").annotate(first=Min("first_at"), last=Max("last_at")):
         numbers.add(row)
         first = row["first"] if first is None else min(first, row["first"])
         last = row["last"] if last is None else max(last, row["last"])
     span = span_of("30d")
-    endpoints = _buckets(organization, span, Level.DETAIL, Narrowed(subject))
+    endpoints = buckets(organization, span, Level.DETAIL, Narrowed(subject))
     return Lifetime(
         numbers,
         first,

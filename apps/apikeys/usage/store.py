@@ -24,7 +24,8 @@ _DIMENSIONS = (
     "version", "status_class",
 )  # fmt: skip
 _ADDED = (
-    "count", "limited", "refused", "bytes_in", "bytes_out", "time_us", *histogram.COLUMNS,
+    "count", "limited", "refused", "bytes_in", "bytes_out", "time_us", "statements",
+    "database_us", *histogram.COLUMNS,
 )  # fmt: skip
 _COLUMNS = (*_DIMENSIONS, *_ADDED, "longest_us", "first_at", "last_at")
 
@@ -81,6 +82,8 @@ def _row(series: Series, numbers: Sum) -> list[Any]:
         numbers.bytes_in,
         numbers.bytes_out,
         numbers.time,
+        numbers.statements,
+        numbers.database,
         *numbers.steps,
         numbers.longest,
         _moment(numbers.first),

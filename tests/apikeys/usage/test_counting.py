@@ -12,6 +12,7 @@ from django.db import connections
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
+from apps.apikeys.middleware import Statements
 from apps.apikeys.models import APIKey, RequestLog, UsageAddresses, UsageBucket
 from apps.apikeys.models.usage import Grain, Level
 from apps.apikeys.services import keys, usage
@@ -88,7 +89,7 @@ def test_a_request_runs_no_statement_for_it(
     request = RequestFactory().get("/api/v1/x")
     with django_assert_num_queries(0):
         response = client.get("/api/v1/nothing-here")
-        usage.note(request, response, 0.001)
+        usage.note(request, response, 0.001, Statements())
 
 
 def test_a_group_is_one_caller(acme: Organization, issue: Issue) -> None:
