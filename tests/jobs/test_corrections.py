@@ -307,7 +307,8 @@ def test_an_edited_row_is_judged_against_the_hub_and_by_rules_at_once(upload, or
     assert said(level="5") == []
     assert said(nr="B1") == ["already_exists"]
     assert said(nr="B2", chip="X1") == ["not_unique"]
-    assert said(chip="X2", holder="nobody") == ["unknown_reference"]
+    assert said(nr="", chip="X2") == ["required"]  # of no record, whatever the field itself asks for
+    assert said(nr="B2", holder="nobody") == ["unknown_reference"]
     assert said(holder="", level="50") == ["rule_failed"]
     assert said(level="7", nr="B3") == []  # that row 2 is called so, too, the next check tells
     corrections.edit(job=job, actor=ADA, edits=[corrections.Edit(2, column="level", value="1")])

@@ -94,8 +94,7 @@ class _Bench:
             job.dataset.fields,
             planned.spec,
             columns=planned.columns,
-            timezone=job.timezone or "UTC",
-            update_fields_only=False,
+            timezone=job.timezone or job.organization.timezone,
         )
 
     def verdict(self, kept: Rejected, made: list[Correction]) -> Verdict:
@@ -128,9 +127,14 @@ class _Bench:
             return self.judge.judge(Settled([row], []), BatchOutcome(1)).problems
         values = list(row.values) if self.row_id is None else [*row.values, self.row_id(row)]
         try:
-            mapped, found = self.mapper.map_row(values, lookup=self.finder)
-            if mapped is not None and not found:
-                found = alone.problems_of(self.job.dataset, mapped, mode=self.mode)
+            mapped = self.mapper.map_rows([values], 1, lookup=self.finder)
+            found = mapped.problems or alone.problems_of(
+                self.job.dataset,
+                mapped,
+                mode=self.mode,
+                overwrite=self.job.overwrite_existing,
+                defaults=self.mapper.defaults,
+            )
         except HubError as error:
             return [Problem(row.number, row.line, "", "", "", error.code, error.detail)]
         return self.judge.judge(Settled([row], [row]), BatchOutcome(1, problems=found)).problems

@@ -185,6 +185,11 @@ class Plan:
         text = "" if value is None else str(value)
         self.outcome.problems.append(RowProblem(row.number, field, field, text[:80], code, message))
 
+    def refuse_without_key(self, row: Row) -> None:
+        name = self.dataset.key_field
+        label = self.dataset.fields_by_name[name].title
+        self.refuse(row, name, None, "required", f"“{label}” is required: it tells records apart.")
+
     def place(self, pairs: Iterable[tuple[Row, Existing | None]]) -> None:
         """Decide each row: new, changed, the same, or wrong."""
         pending: list[tuple[Row, Existing]] = []

@@ -226,12 +226,9 @@ class _Run:
         if key_field and any(row.key is None for row in rows):
             batch = Batch(self.dataset, Origin())
             plan = self._plan(batch, outcome)
-            label = self.dataset.fields_by_name[key_field].title
             for row in rows:
                 if row.key is None:
-                    plan.refuse(
-                        row, key_field, None, "required", f"“{label}” is required: it tells records apart."
-                    )
+                    plan.refuse_without_key(row)
             rows[:] = [row for row in rows if row.key is not None]
 
     def _waves(self, rows: list[Row]) -> Iterator[list[Row]]:
