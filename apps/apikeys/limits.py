@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from apps.apikeys import limiter, public_limits, quotas
-from apps.apikeys.limiter.plans import SECOND, WINDOWS, Counter, Verdict
+from apps.apikeys.limiter.plans import ONE, SECOND, WINDOWS, Counter, Verdict
 from apps.apikeys.principals import Subject, subject_of
 from apps.kernel.api.permissions import PUBLIC
 from apps.kernel.api.versions import canonical_path
@@ -162,7 +162,7 @@ def _told(counter: Counter) -> str:
     where = f" to {endpoint}" if endpoint else ""
     if name == "burst":
         return f"More than {counter.limit:,} calls{where} came at once"
-    return f"The limit of {counter.limit:,} calls{where} a {name} is used up"
+    return f"The limit of {counter.limit:,} calls{where} {ONE[name]} is used up"
 
 
 def _duration(seconds: int) -> str:

@@ -40,6 +40,8 @@ def test_owners_and_administrators_are_told_once_per_window(acme: Organization, 
     assert alerts.send_due() == 0
     assert mail.outbox[0].to == ["admin@acme.example", "owner@acme.example"]
     assert "80% of the day is used." in mail.outbox[0].body
+    assert "raise its limits" in mail.outbox[0].body
+    assert "rotate or revoke" in mail.outbox[2].body
     assert key.number in mail.outbox[0].body
     told = Event.objects.filter(type="api_key.high_usage").order_by("id")
     assert [event.data["details"] for event in told] == [{"used": 80}, {}]
@@ -138,6 +140,8 @@ class TestShares:
         alert = KeyAlert.objects.get()
         assert alert.data == {"limit": "minute", "percent": 90}
         assert "90%" in alert.text
+        assert shares.tell(group=issued.key.group.hex, window="hour", percent=100)
+        assert "all of the calls that it may make in an hour." in KeyAlert.objects.latest("id").text
 
     def test_people_and_applications_have_no_threshold(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from apps.apikeys.principals import Subject

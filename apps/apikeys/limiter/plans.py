@@ -21,6 +21,7 @@ SECOND: Final = 1_000_000  # all times here are whole microseconds
 LOG_MOST: Final = 1000
 BUCKETS: Final = 100
 WINDOWS: Final = {"minute": 60, "hour": 3600, "day": 86_400}
+ONE: Final = {"minute": "a minute", "hour": "an hour", "day": "a day"}
 
 LOG, BUCKET, GCRA = "L", "B", "G"
 

@@ -39,6 +39,14 @@ _SWITCH = {
 _EVENTS = {Kind.HIGH_USAGE, Kind.SUSPICIOUS, Kind.EXPIRING}
 # Days before its end at which a key's people are told.
 NOTICE_DAYS = (30, 7, 1)
+# What a mail says to do.
+_ADVICE = {
+    Kind.HIGH_USAGE: "If it needs more, raise its limits; “API usage” shows what it calls.",
+    Kind.SUSPICIOUS: "“Last calls” on its page shows where calls came from and how they were answered. If "
+    "they are not yours, rotate or revoke the key there.",
+    Kind.EXPIRING: "Rotate it on its page, and give its program the new key before that.",
+    Kind.EXPOSED: "Rotate it now, revoke the old one, and send the new one in a header alone.",
+}
 _RETRIES = (60, 300, 1800, 7200)  # seconds
 _MOST_RECIPIENTS = 20
 
@@ -168,6 +176,7 @@ def _send(alert: KeyAlert) -> None:
         return
     lines = [
         alert.text,
+        *((_ADVICE[kind],) if (kind := Kind(alert.kind)) in _ADVICE else ()),
         "",
         f"Key: {key.name} ({key.number}, {key.prefix}_…)",
         f"Organization: {key.organization.name}",

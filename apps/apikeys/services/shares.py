@@ -7,6 +7,7 @@ import time
 
 from django.utils import timezone
 
+from apps.apikeys.limiter.plans import ONE
 from apps.apikeys.principals import Subject
 from apps.apikeys.services import alerts
 from apps.kernel.background import enqueue
@@ -45,7 +46,7 @@ def tell(*, group: str, window: str, percent: int) -> bool:
     return alerts.notify(
         key,
         alerts.Kind.HIGH_USAGE,
-        f"{key} has used {used} of the calls that it may make in a {window}.",
+        f"{key} has used {used} of the calls that it may make in {ONE[window]}.",
         window=f"{window}:{timezone.now():%Y-%m-%d}",
         data={"limit": window, "percent": percent},
     )
