@@ -96,12 +96,15 @@ class Effect:
     `check(organization, source number, parameters)` returns problems as (pointer, sentence) pairs;
     `run(arrival, parameters)` does it in the caller's transaction, and returns what to note: `ref` (the
     public id or number of what came of it) and `text`. It raises errors of the kernel's tree.
+    `run_many(arrivals, parameters)`, if there is one, does the same for several arrivals of one source with
+    fewer statements, and notes something for each; what it raises fails them all, and `run` is tried then.
     """
 
     name: str
     title: str
     check: Callable[[Any, str, Mapping[str, Any]], Sequence[tuple[str, str]]]
     run: Callable[[Arrival, Mapping[str, Any]], Mapping[str, str]]
+    run_many: Callable[[Sequence[Arrival], Mapping[str, Any]], Sequence[Mapping[str, str]]] | None = None
 
 
 @dataclass(frozen=True)

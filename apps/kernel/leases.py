@@ -13,6 +13,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -136,6 +137,27 @@ def fenced_update(row: L, **values: Any) -> None:
         raise LeaseLost(f"{row} is no longer leased to this worker; nothing was changed.")
     for name, value in {**stored, **values}.items():
         setattr(row, name, value)
+
+
+def fenced_update_many(rows: Sequence[L], **values: Any) -> None:
+    """The same values for several leased rows, in one statement for all that were leased equally often.
+
+    Raises LeaseLost if any lease is lost: inside a transaction, so that nothing is changed then. Not for
+    encrypted fields.
+    """
+    by_lease: dict[tuple[str, int], list[L]] = {}
+    for row in rows:
+        by_lease.setdefault((row.lease_owner, row.lease_token), []).append(row)
+    for (owner, token), group in by_lease.items():
+        using = group[0]._state.db or router.db_for_write(type(group[0]))
+        held = _rows(type(group[0]), using).filter(
+            pk__in=[row.pk for row in group], lease_owner=owner, lease_token=token
+        )
+        if not owner or held.update(**values) != len(group):
+            raise LeaseLost("Of these rows, one is no longer leased to this worker; nothing was changed.")
+    for row in rows:
+        for name, value in values.items():
+            setattr(row, name, value)
 
 
 class Heartbeat:

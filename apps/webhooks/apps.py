@@ -24,7 +24,9 @@ class WebhooksConfig(AppConfig):
         subscribers.register(Subscriber(name="webhooks", wants=wants, take=take))
         callbacks.register(Callback("webhook", ensure))
         schemes.load()
-        effects.register(Effect("event", "Publish an event of the hub", own.check_event, own.run_event))
+        effects.register(
+            Effect("event", "Publish an event of the hub", own.check_event, own.run_event, own.run_events)
+        )
         effects.register(Effect("record", "Write records", own.check_record, own.run_record))
         secret_changes.register(SecretChange("webhooks", secret_changed))
         cards.register()

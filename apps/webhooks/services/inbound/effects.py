@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.events.inbound import Arrival
 from apps.events.services import outbox, publications
+from apps.events.services.outbox import Draft
 from apps.kernel.errors import FieldError, HubError, InvalidInput
 from apps.kernel.safejson import dumps_canonical
 from apps.records import selectors
@@ -54,22 +55,35 @@ def check_event(organization: Organization, number: str, given: Mapping[str, Any
 
 def run_event(arrival: Arrival, given: Mapping[str, Any]) -> dict[str, str]:
     """Publish the arrival as `inbound.received`, or what the route takes from it under a name of its own."""
+    return run_events([arrival], given)[0]
+
+
+def run_events(arrivals: Sequence[Arrival], given: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The same for several arrivals of one source."""
     own = given.get("type")
-    subject = search(given["subject"], arrival.payload) if given.get("subject") else arrival.external_id
-    subject = str(subject if subject is not None else "")[:120].replace("\x00", "")
-    if not own:
-        outbox.publish(
-            organization=arrival.organization,
-            type=INBOUND_RECEIVED,
-            data=_told(arrival),
-            subject=subject,
-        )
-        return {"ref": "", "text": INBOUND_RECEIVED}
+    if own:
+        return [_publish_own(arrival, own, given) for arrival in arrivals]
+    drafts = [
+        Draft(type=INBOUND_RECEIVED, data=_told(arrival), subject=_subject(arrival, given))
+        for arrival in arrivals
+    ]
+    outbox.publish_many(organization=arrivals[0].organization, drafts=drafts, even_if_unheard=True)
+    return [{"ref": "", "text": INBOUND_RECEIVED} for _ in arrivals]
+
+
+def _publish_own(arrival: Arrival, own: str, given: Mapping[str, Any]) -> dict[str, str]:
     data = search(given["data"], arrival.payload) if given.get("data") else arrival.payload
     if not isinstance(data, dict):
         data = {"payload": data}
-    event = publications.publish_own(organization=arrival.organization, type=own, data=data, subject=subject)
+    event = publications.publish_own(
+        organization=arrival.organization, type=own, data=data, subject=_subject(arrival, given)
+    )
     return {"ref": event.public_id, "text": own}
+
+
+def _subject(arrival: Arrival, given: Mapping[str, Any]) -> str:
+    found = search(given["subject"], arrival.payload) if given.get("subject") else arrival.external_id
+    return str(found if found is not None else "")[:120].replace("\x00", "")
 
 
 def _told(arrival: Arrival) -> dict[str, Any]:

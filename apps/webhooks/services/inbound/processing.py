@@ -2,16 +2,19 @@
 
 A worker that is killed in between leaves a transaction that never was and a lease that runs out; the webhook
 is then worked off by another, so that its effects happen once.
+
+Neighbours that need no more than an effect that takes many at once (the default one does) share a transaction
+and its statements. If anything in it fails, each is worked off by itself, so that one cannot fail the others.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from itertools import groupby
 from random import uniform
 from typing import Any
 
@@ -20,11 +23,11 @@ from django.utils import timezone
 
 from apps.audit.services import entries
 from apps.events import inbound
-from apps.events.inbound import Arrival, NotNow, Source
+from apps.events.inbound import NotNow, Source
 from apps.events.services import outbox
 from apps.kernel.background import enqueue
 from apps.kernel.errors import HubError, TransientError
-from apps.kernel.leases import LeaseLost, claim, fenced_update, owner_name
+from apps.kernel.leases import LeaseLost, claim, fenced_update, fenced_update_many, owner_name, renew
 from apps.kernel.redaction import redact_text
 from apps.kernel.states import move
 from apps.tenants.models import Organization
@@ -33,27 +36,28 @@ from apps.webhooks.events import INBOUND_FAILED
 from apps.webhooks.inbound_statuses import BY_HAND, DONE, InboundStatus
 from apps.webhooks.models import InboundAttempt, InboundReceiver, InboundWebhook
 from apps.webhooks.services.inbound import counting, routing
+from apps.webhooks.services.inbound.planning import (
+    Plan,
+    Verdict,
+    arrival_of,
+    effect_note,
+    kind_of,
+    no_route,
+    route_name,
+    shared_plan,
+    verdict_at_once,
+)  # fmt: skip
 from apps.webhooks.services.inbound.receiving import TASK
 
 logger = logging.getLogger(__name__)
 
-BATCH = 20
-LEASE = 60.0  # seconds for a whole batch
+BATCH = 100
+LEASE = 60.0  # seconds for a batch; renewed for those whose turn comes late
+GATHER = 0.2  # seconds between looks: what comes meanwhile is worked off together
 FIRST_PAUSE, FACTOR, LONGEST_PAUSE = 5.0, 4.0, 6 * 3600.0
-HELD_PAUSE = timedelta(minutes=5)
 NOT_NOW_PAUSE = timedelta(seconds=15)
 MAX_WAIT = timedelta(hours=24)  # of NotNow, before it counts as a failure
 _DATABASE = (OperationalError, InterfaceError)
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    status: str
-    effects: list[dict[str, str]]
-    code: str = ""
-    message: str = ""
-    pause: timedelta | None = None
-    counted: bool = True  # whether it is one of the tries that `max_retries` limits
 
 
 class _Failed(Exception):
@@ -78,14 +82,13 @@ def drain(*, seconds: float = 20.0, linger: float = 1.0, stop: Callable[[], bool
         if rows:
             sources = _Sources()
             first_looks = [row for row in rows if not row.counted]
-            for row in rows:
-                done += _work(row, sources)
+            done += _work_all(rows, sources)
             _count_received(first_looks)
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since >= linger:
             break
-        else:
-            time.sleep(0.1)
+        if len(rows) < BATCH and linger:
+            time.sleep(min(GATHER, linger))
     return done
 
 
@@ -127,6 +130,89 @@ class _Sources:
         return self._known[row.receiver_id]
 
 
+def _work_all(rows: Sequence[InboundWebhook], sources: _Sources) -> int:
+    """Work a batch off in its order, neighbours together where they may be; returns how many."""
+    claimed = time.monotonic()
+    done = 0
+    plans = [(row, shared_plan(row, *sources.of(row))) for row in rows]
+    for shared, run in groupby(plans, key=lambda item: item[1] is not None):
+        planned = list(run)
+        if shared and len(planned) > 1:
+            together = _work_together([(row, plan) for row, plan in planned if plan is not None], sources)
+            if together is not None:
+                done += together
+                continue
+        for row, _ in planned:
+            if time.monotonic() - claimed < LEASE / 3 or renew(row, LEASE):
+                done += _work(row, sources)
+    return done
+
+
+def _work_together(planned: Sequence[tuple[InboundWebhook, Plan]], sources: _Sources) -> int | None:
+    """Work off in one transaction; returns how many, or None if each is to be worked off by itself."""
+    started, clock = timezone.now(), time.monotonic()
+    verdicts: list[tuple[InboundWebhook, Verdict]] = []
+    try:
+        with transaction.atomic():
+            for (_, route, _), run in groupby(planned, key=kind_of):
+                group = list(run)
+                plan = group[0][1]
+                if plan.effect is None or plan.effect.run_many is None:
+                    verdicts += [(row, one.verdict) for row, one in group if one.verdict is not None]
+                    continue
+                arrivals = [arrival_of(row, *sources.of(row), one.payload) for row, one in group]
+                notes = plan.effect.run_many(arrivals, plan.given or {})
+                verdicts += [
+                    (row, Verdict(InboundStatus.COMPLETED, [effect_note(route, plan.effect, noted)]))
+                    for (row, _), noted in zip(group, notes, strict=True)
+                ]
+            _record_together(verdicts, started, clock)
+    except _DATABASE:
+        if connection.in_atomic_block:
+            raise
+        logger.warning("Inbound webhooks could not be recorded; they are tried again.", exc_info=True)
+        return 0
+    except Exception as error:  # whatever an effect raises; by itself it is judged and told
+        logger.debug("%d inbound webhooks are worked off one by one: %s.", len(planned), type(error).__name__)
+        return None
+    return len(verdicts)
+
+
+def _record_together(verdicts: Sequence[tuple[InboundWebhook, Verdict]], started: Any, clock: float) -> None:
+    """Write verdicts that end the work, only while all leases are ours; raises LeaseLost."""
+    now = timezone.now()
+    same: dict[str, list[tuple[InboundWebhook, Verdict]]] = defaultdict(list)
+    for row, verdict in verdicts:
+        same[repr((verdict.status, verdict.code, verdict.effects))].append((row, verdict))
+    for group in same.values():
+        verdict = group[0][1]
+        fenced_update_many(
+            [row for row, _ in group],
+            status=verdict.status,
+            effects=verdict.effects,
+            error_code=verdict.code,
+            error_message=verdict.message,
+            processed_at=now,
+            next_attempt_at=None,
+            counted=True,
+            lease_owner="",
+            lease_until=None,
+        )
+    share = round((time.monotonic() - clock) * 1000 / max(1, len(verdicts)))
+    InboundAttempt.objects.bulk_create(
+        InboundAttempt(
+            webhook=row,
+            started_at=started,
+            duration_ms=share,
+            status=verdict.status,
+            error_code=verdict.code,
+            error_message=verdict.message,
+            effects=verdict.effects,
+        )
+        for row, verdict in verdicts
+    )
+
+
 def _work(row: InboundWebhook, sources: _Sources) -> int:
     """Work one off under its lease; returns 1, or 0 if the lease was lost."""
     started, clock = timezone.now(), time.monotonic()
@@ -149,36 +235,18 @@ def _work(row: InboundWebhook, sources: _Sources) -> int:
     return 1
 
 
-def _follow(row: InboundWebhook, receiver: InboundReceiver, source: Source | None) -> _Verdict:
-    if source is None or source.state == "closed":
-        return _Verdict(
-            InboundStatus.IGNORED, [], "no_source", "The integration is disconnected or was removed."
-        )
-    if source.state == "held":
-        return _Verdict(
-            InboundStatus.PENDING,
-            [],
-            "held",
-            "The integration is paused; this is worked off when it is resumed.",
-            pause=HELD_PAUSE,
-            counted=False,
-        )
+def _follow(row: InboundWebhook, receiver: InboundReceiver, source: Source | None) -> Verdict:
+    verdict = verdict_at_once(source)
+    if verdict is not None:
+        return verdict
     payload = row.payload
     routes = routing.fitting(receiver.routes, row.event_type, payload)
     if not routes:
-        return _Verdict(InboundStatus.IGNORED, [], "no_route", "No route wants this type of event.")
-    arrival = Arrival(
-        organization=receiver.organization,
-        source=source,
-        id=row.public_id,
-        event_type=row.event_type,
-        external_id=row.external_id,
-        payload=payload,
-        received_at=row.received_at,
-    )
+        return no_route()
+    arrival = arrival_of(row, receiver, source, payload)
     effects = []
     for number, route in enumerate(routes, start=1):
-        name = str(route.get("name") or f"{route['effect']} {number}")
+        name = route_name(route, number)
         effect = inbound.effects.get(str(route["effect"]))
         try:
             if effect is None:
@@ -189,11 +257,11 @@ def _follow(row: InboundWebhook, receiver: InboundReceiver, source: Source | Non
             raise
         except Exception as error:
             raise _Failed(error, name) from error
-        effects.append({"route": name, "effect": effect.name, **noted})
-    return _Verdict(InboundStatus.COMPLETED, effects)
+        effects.append(effect_note(name, effect, noted))
+    return Verdict(InboundStatus.COMPLETED, effects)
 
 
-def _judged(row: InboundWebhook, failure: _Failed) -> _Verdict:
+def _judged(row: InboundWebhook, failure: _Failed) -> Verdict:
     """Again later, or never: by the kind of the error and the tries that are left."""
     error = failure.error
     if isinstance(error, HubError):
@@ -203,16 +271,16 @@ def _judged(row: InboundWebhook, failure: _Failed) -> _Verdict:
         code, text = "unexpected", f"{type(error).__name__}: {error}"
     message = redact_text(f"{failure.route}: {text}")[:1000]
     if isinstance(error, NotNow) and timezone.now() - row.received_at < MAX_WAIT:
-        return _Verdict(InboundStatus.PENDING, [], code, message, pause=NOT_NOW_PAUSE, counted=False)
+        return Verdict(InboundStatus.PENDING, [], code, message, pause=NOT_NOW_PAUSE, counted=False)
     terminal = isinstance(error, HubError) and not isinstance(error, TransientError)
     if terminal or row.retry_count >= row.max_retries:
-        return _Verdict(InboundStatus.FAILED, [], code, message)
+        return Verdict(InboundStatus.FAILED, [], code, message)
     pause = min(FIRST_PAUSE * FACTOR**row.retry_count, LONGEST_PAUSE) * uniform(0.8, 1.2)  # noqa: S311
-    return _Verdict(InboundStatus.PENDING, [], code, message, pause=timedelta(seconds=pause))
+    return Verdict(InboundStatus.PENDING, [], code, message, pause=timedelta(seconds=pause))
 
 
 def _record(
-    row: InboundWebhook, receiver: InboundReceiver, verdict: _Verdict, started: Any, clock: float
+    row: InboundWebhook, receiver: InboundReceiver, verdict: Verdict, started: Any, clock: float
 ) -> None:
     """Write the verdict, only while the lease is ours; raises LeaseLost, which rolls the effects back."""
     waits = verdict.status == InboundStatus.PENDING
