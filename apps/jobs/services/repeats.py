@@ -8,6 +8,7 @@ not grow with the file.
 from __future__ import annotations
 
 import sqlite3
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,18 +27,21 @@ Place = Callable[[int], tuple[int, int]]
 
 
 class Places:
-    """Where the rows stood that `upsert` was handed: one entry where numbers and lines begin to differ."""
+    """Where the rows stood that `upsert` was handed: one entry where numbers and lines begin to differ.
+
+    That may be at every row, where rows have several lines each: 24 bytes.
+    """
 
     def __init__(self) -> None:
-        self._handed: list[int] = []
-        self._shifts: list[tuple[int, int]] = []
+        self._handed, self._numbers, self._lines = array("q"), array("q"), array("q")
         self._last: tuple[int, int] = (-1, -1)
 
     def note(self, handed: int, number: int, line: int) -> None:
         shift = (number - handed, line - handed)
         if shift != self._last:
             self._handed.append(handed)
-            self._shifts.append(shift)
+            self._numbers.append(shift[0])
+            self._lines.append(shift[1])
             self._last = shift
 
     def __call__(self, handed: int) -> tuple[int, int]:
@@ -45,8 +49,7 @@ class Places:
         at = bisect_right(self._handed, handed) - 1
         if at < 0:
             return 0, 0
-        number, line = self._shifts[at]
-        return number + handed, line + handed
+        return self._numbers[at] + handed, self._lines[at] + handed
 
 
 class _Seen:
